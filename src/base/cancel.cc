@@ -1,0 +1,32 @@
+#include "base/cancel.h"
+
+#include <unistd.h>
+#include <csignal>
+
+namespace retort {
+namespace {
+
+const Cancel* g_process = nullptr;
+
+extern "C" void on_signal(int) {
+  if (g_process->requested()) ::_exit(130);
+  g_process->request();
+}
+
+}  // namespace
+
+const Cancel& process_cancel() {
+  static const Cancel cancel;
+  return cancel;
+}
+
+void catch_signals() {
+  g_process = &process_cancel();
+  struct sigaction action{};
+  action.sa_handler = on_signal;
+  sigemptyset(&action.sa_mask);
+  sigaction(SIGINT, &action, nullptr);
+  sigaction(SIGTERM, &action, nullptr);
+}
+
+}  // namespace retort

@@ -1,0 +1,205 @@
+#include "base/options.h"
+
+#include <charconv>
+#include <cmath>
+#include <utility>
+
+#include <yaml-cpp/yaml.h>
+
+namespace retort {
+namespace options_detail {
+namespace {
+
+Error wrong(std::string_view where, const char* wanted, const Json& value) {
+  return fail(Code::Invalid, "`{}` must be {}, not {}", where, wanted, to_text(value));
+}
+
+template <class Integer>
+Status read_integer(Integer& out, const Json& value, std::string_view where) {
+  const char* wanted = std::is_unsigned_v<Integer> ? "a whole number, 0 or more" : "a whole number";
+  if (value.is_string()) {
+    const std::string& text = value.get_ref<const std::string&>();
+    Integer parsed{};
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), parsed);
+    if (ec != std::errc() || end != text.data() + text.size()) return wrong(where, wanted, value);
+    out = parsed;
+    return {};
+  }
+  if (value.is_number_unsigned()) {
+    const uint64_t v = value.get<uint64_t>();
+    if (!std::in_range<Integer>(v)) return wrong(where, wanted, value);
+    out = static_cast<Integer>(v);
+    return {};
+  }
+  if (value.is_number_integer()) {
+    const int64_t v = value.get<int64_t>();
+    if (!std::in_range<Integer>(v)) return wrong(where, wanted, value);
+    out = static_cast<Integer>(v);
+    return {};
+  }
+  return wrong(where, wanted, value);
+}
+
+}  // namespace
+
+Status read_leaf(bool& out, const Json& value, std::string_view where) {
+  if (value.is_boolean()) {
+    out = value.get<bool>();
+    return {};
+  }
+  if (value.is_string() && (value == "true" || value == "false")) {
+    out = value == "true";
+    return {};
+  }
+  return wrong(where, "true or false", value);
+}
+Status read_leaf(int& out, const Json& value, std::string_view where) { return read_integer(out, value, where); }
+Status read_leaf(int64_t& out, const Json& value, std::string_view where) { return read_integer(out, value, where); }
+Status read_leaf(uint64_t& out, const Json& value, std::string_view where) { return read_integer(out, value, where); }
+
+Status read_leaf(double& out, const Json& value, std::string_view where) {
+  if (value.is_number()) {
+    out = value.get<double>();
+    return {};
+  }
+  if (value.is_string()) {
+    const std::string& text = value.get_ref<const std::string&>();
+    double parsed = 0;
+    const auto [end, ec] = std::from_chars(text.data(), text.data() + text.size(), parsed);
+    if (ec == std::errc() && end == text.data() + text.size() && std::isfinite(parsed)) {
+      out = parsed;
+      return {};
+    }
+  }
+  return wrong(where, "a number", value);
+}
+
+Status read_leaf(std::string& out, const Json& value, std::string_view where) {
+  if (value.is_string())
+    out = value.get<std::string>();
+  else if (value.is_number() || value.is_boolean())
+    out = to_text(value);
+  else
+    return wrong(where, "text", value);
+  return {};
+}
+
+Status read_leaf(std::vector<std::string>& out, const Json& value, std::string_view where) {
+  std::vector<std::string> items;
+  if (value.is_string()) {
+    for (const std::string_view part : split(value.get_ref<const std::string&>(), ',')) {
+      if (!trim(part).empty()) items.emplace_back(trim(part));
+    }
+  } else if (value.is_array()) {
+    for (const Json& item : value) {
+      std::string text;
+      RETORT_TRY(read_leaf(text, item, where));
+      items.push_back(std::move(text));
+    }
+  } else {
+    return wrong(where, "a list", value);
+  }
+  out = std::move(items);
+  return {};
+}
+
+Status check_keys(const Json& object, const std::vector<std::string>& known, std::string_view where) {
+  for (const auto& [key, value] : object.items()) {
+    bool found = false;
+    for (const std::string& name : known) found = found || name == key;
+    if (found) continue;
+    const std::string hint = nearest(key, known);
+    return fail(Code::Invalid, "unknown option `{}`{}", join(where, key),
+                hint.empty() ? std::string("; see --help for the known ones")
+                             : fmt::format("; did you mean `{}`?", join(where, hint)));
+  }
+  return {};
+}
+
+}  // namespace options_detail
+
+Status apply_set(Json& into, std::string_view assignment) {
+  const size_t equals = assignment.find('=');
+  if (equals == std::string_view::npos || equals == 0) {
+    return fail(Code::Invalid, "`--set {}` has no `=`; write --set name.part=value", assignment);
+  }
+  Json* at = &into;
+  for (const std::string_view part : split(assignment.substr(0, equals), '.')) {
+    if (part.empty()) return fail(Code::Invalid, "`--set {}` has an empty name part", assignment);
+    if (at->is_null()) *at = Json::object();
+    if (!at->is_object())
+      return fail(Code::Invalid, "`--set {}`: `{}` is below a value that is not a map", assignment, part);
+    at = &(*at)[std::string(part)];
+  }
+  *at = std::string(assignment.substr(equals + 1));
+  return {};
+}
+
+namespace {
+
+constexpr int kMaxYamlDepth = 64;
+constexpr int kMaxYamlNodes = 1'000'000;  // bounds what nested aliases can expand to
+
+Json plain_scalar(const std::string& text) {
+  if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return nullptr;
+  if (text == "true" || text == "True" || text == "TRUE") return true;
+  if (text == "false" || text == "False" || text == "FALSE") return false;
+  const char* begin = text.data() + (text[0] == '+' ? 1 : 0);
+  const char* end = text.data() + text.size();
+  const bool numeric = begin != end && (*begin == '-' || *begin == '.' || (*begin >= '0' && *begin <= '9'));
+  if (numeric) {
+    int64_t i = 0;
+    if (const auto r = std::from_chars(begin, end, i); r.ec == std::errc() && r.ptr == end) return i;
+    uint64_t u = 0;
+    if (const auto r = std::from_chars(begin, end, u); r.ec == std::errc() && r.ptr == end) return u;
+    double d = 0;
+    if (const auto r = std::from_chars(begin, end, d); r.ec == std::errc() && r.ptr == end && std::isfinite(d))
+      return d;
+  }
+  return text;
+}
+
+Result<Json> convert(const YAML::Node& node, int depth, int& nodes) {
+  const auto at = [&] { return fmt::format("line {}, column {}", node.Mark().line + 1, node.Mark().column + 1); };
+  if (depth > kMaxYamlDepth) return fail(Code::Invalid, "{}: YAML nests deeper than {}", at(), kMaxYamlDepth);
+  if (++nodes > kMaxYamlNodes) return fail(Code::Invalid, "YAML has more than {} nodes", kMaxYamlNodes);
+  switch (node.Type()) {
+    case YAML::NodeType::Undefined:
+    case YAML::NodeType::Null: return Json(nullptr);
+    case YAML::NodeType::Scalar: return node.Tag() == "!" ? Json(node.Scalar()) : plain_scalar(node.Scalar());
+    case YAML::NodeType::Sequence: {
+      Json list = Json::array();
+      for (const auto& item : node) {
+        RETORT_ASSIGN(Json value, convert(item, depth + 1, nodes));
+        list.push_back(std::move(value));
+      }
+      return list;
+    }
+    case YAML::NodeType::Map: {
+      Json object = Json::object();
+      for (const auto& pair : node) {
+        if (!pair.first.IsScalar()) return fail(Code::Invalid, "{}: a key must be plain text", at());
+        const std::string& key = pair.first.Scalar();
+        if (object.contains(key))
+          return fail(Code::Invalid, "line {}: the key `{}` stands twice", pair.first.Mark().line + 1, key);
+        RETORT_ASSIGN(Json value, convert(pair.second, depth + 1, nodes));
+        object[key] = std::move(value);
+      }
+      return object;
+    }
+  }
+  return Json(nullptr);
+}
+
+}  // namespace
+
+Result<Json> parse_yaml(std::string_view text) {
+  try {
+    int nodes = 0;
+    return convert(YAML::Load(std::string(text)), 0, nodes);
+  } catch (const YAML::Exception& e) {
+    return fail(Code::Invalid, "not YAML: {}", e.what());
+  }
+}
+
+}  // namespace retort
