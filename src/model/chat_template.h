@@ -1,0 +1,50 @@
+// ChatTemplate: a bounded interpreter of the Jinja that chat templates use, with transformers' settings (trim_blocks,
+// lstrip_blocks, loop controls, tojson that keeps non-ASCII, raise_exception, strftime_now). Output equals Jinja2's.
+// What it does not know is an Error naming it and its line. Bounded in steps, depth and output, because templates come
+// with models from outside. Non-goals: inheritance, includes, imports, auto-escaping, extensions.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "record/message.h"
+
+namespace retort::model {
+
+struct RenderLimits {
+  int64_t steps = 20'000'000;      // statements and expressions evaluated
+  int depth = 200;                 // nested calls and expressions
+  size_t output_bytes = 64 << 20;  // of the result and of any string on the way
+};
+
+struct RenderOptions {
+  int64_t now_us = 0;  // wall clock for strftime_now, microseconds since 1970 (Env::wall_us()); shown as UTC
+  RenderLimits limits;
+};
+
+// Immutable after parse(); render() may be called from several threads.
+class ChatTemplate {
+ public:
+  // Errors: Invalid, with the line. Sources over 1 MiB: Limit.
+  static Result<ChatTemplate> parse(std::string_view source);
+  // `variables`: an object (messages, tools, add_generation_prompt, bos_token, eos_token, any other). Errors: Invalid
+  // (raise_exception's own message included), Limit where a bound is passed.
+  Result<std::string> render(const Json& variables, const RenderOptions& options = {}) const;
+
+  struct Program;
+
+ private:
+  explicit ChatTemplate(std::shared_ptr<const Program> program) : program_(std::move(program)) {}
+  std::shared_ptr<const Program> program_;
+};
+
+// The variables of a chat turn: messages in OpenAI's form, tools null where empty, and `extra`'s members over them.
+Json chat_variables(const std::vector<Message>& messages, bool add_generation_prompt, std::string_view bos_token,
+                    std::string_view eos_token, const Json& extra = nullptr);
+
+}  // namespace retort::model
