@@ -1,0 +1,65 @@
+// Writes models as the ecosystem reads them: a Hugging Face directory (config.json, model.safetensors, tokenizer.json,
+// tokenizer_config.json, chat_template.jinja, generation_config.json) that transformers loads as LlamaForCausalLM, and
+// PEFT adapters. A folder appears whole or not at all. Equal input, equal bytes.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/env.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "model/config.h"
+#include "model/tensor.h"
+
+namespace retort::model {
+
+struct Model;
+
+// The files beside the weights that make text of ids.
+struct TextFiles {
+  std::string tokenizer_json;  // text of tokenizer.json
+  Json tokenizer_config;       // tokenizer_config.json
+  std::string chat_template;   // text of chat_template.jinja, "" where there is none
+};
+// Of a loaded model: copied from its directory, or reconstructed from a GGUF's metadata.
+Result<TextFiles> text_files(const Model& model);
+// tokenizer_config.json for a tokenizer of our own: tokens "" are left out.
+struct SpecialTokens {
+  std::string bos, eos, pad, unk;
+};
+Json tokenizer_config_json(const SpecialTokens& tokens, const std::string& chat_template, int max_context);
+
+struct HfDirectory {
+  Config config;
+  GenerationDefaults generation;
+  std::vector<NamedTensor> tensors;  // by Hugging Face names, any DType; checked against expected_tensors(config)
+  TextFiles text;
+  DType dtype = DType::F32;                                      // F32 or BF16: how weights are stored
+  int64_t max_shard_bytes = 5'000'000'000;                       // above it: shards and model.safetensors.index.json
+  std::vector<std::pair<std::string, std::string>> extra_files;  // name, bytes: README.md, provenance.json, ...
+};
+
+// Writes `directory`, which must not exist or be empty, unless `replace`: then the old one is moved aside and removed
+// after the new one is in place. Errors: Invalid, Io (nothing is left behind under `directory`).
+Status write_hf_directory(const std::string& directory, const HfDirectory& content, bool replace, Env& env);
+
+// A LoRA adapter: for each adapted matrix W [out, in] the factors A [rank, in] and B [out, rank] with
+// W' = W + alpha / rank * B A.
+struct PeftAdapter {
+  std::string base_model;  // base_model_name_or_path
+  int rank = 0;
+  double alpha = 0;
+  double dropout = 0;
+  struct Pair {
+    std::string module;  // "model.layers.0.self_attn.q_proj"
+    Tensor a, b;
+  };
+  std::vector<Pair> pairs;
+};
+// adapter_config.json and adapter_model.safetensors (F32), as peft's PeftModel.from_pretrained reads them. `directory`
+// as above.
+Status write_peft_adapter(const std::string& directory, const PeftAdapter& adapter, bool replace, Env& env);
+
+}  // namespace retort::model
