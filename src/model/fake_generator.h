@@ -1,0 +1,41 @@
+// FakeGenerator: a model::Generator that answers from a script, for tests of whatever stands on one (server, collect,
+// eval). One thread plays all requests in turn, a token of each at a time, as an engine with continuous batching does.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "model/generator.h"
+
+namespace retort::model {
+
+// A reply as the script gives it: one per choice. Text inside <think>...</think> at the start becomes `reasoning`.
+struct FakeAnswer {
+  std::vector<std::string> texts;  // choice i gets texts[i % size]; each UTF-8 character is a token
+  std::string finish_reason = "stop";
+  int64_t prompt_tokens = 1;
+  int64_t step_us = 0;  // pause before each token
+};
+
+class FakeGenerator final : public Generator {
+ public:
+  using Script = std::function<Result<FakeAnswer>(const Request& request, int64_t number)>;
+  // `script` is asked for each request, `number` counting from 0 in the order of submission.
+  explicit FakeGenerator(Script script, std::string name = "fake");
+  ~FakeGenerator() override;
+  void submit(Request request, Callbacks callbacks, Cancel cancel) override;
+  std::string name() const override;
+
+  std::vector<Request> requests() const;  // seen so far
+  int64_t cancelled() const;              // requests that ended by their Cancel so far
+  int64_t tokens() const;                 // tokens handed out so far
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace retort::model

@@ -1,0 +1,101 @@
+// OpenAI's chat completion and completion API as values and JSON: requests read for the server and the teacher, written
+// for the client; responses, stream chunks and errors the other way round. Follows OpenAI's API reference; extensions
+// that others share: `reasoning_content` (DeepSeek, vLLM), `top_k`, `chat_template_kwargs` (vLLM). Whatever a request
+// asks for that is not supported is refused by name, never ignored. No I/O, no clock.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "model/generator.h"
+
+namespace retort::wire {
+
+// OpenAI's error object with its HTTP status.
+struct ApiError {
+  int status = 400;
+  std::string message;
+  std::string type = "invalid_request_error";
+  std::string param;  // the member at fault, "" for null
+  std::string code;   // "unsupported_parameter", "context_length_exceeded", ... or "" for null
+};
+Json encode(const ApiError& error);  // {"error": {...}}
+// Reads an error body of any compatible server: {"error": {...}}, {"error": "text"}, {"message"}, {"detail"}; the first
+// bytes of anything else.
+ApiError decode_error(int status, std::string_view body);
+
+// A request as the server and the teacher read it.
+struct ApiCall {
+  bool chat = true;                      // /v1/chat/completions, else /v1/completions
+  std::string model;                     // as the client named it
+  std::vector<model::Request> requests;  // one; for completions one a prompt
+  bool stream = false;
+  bool include_usage = false;  // stream_options
+  bool echo = false;           // completions only
+  bool no_completion = false;  // completions with max_tokens 0: the prompt is scored, nothing is kept of what follows
+};
+
+// Reads a request body into `call`, starting from `defaults` for the sampling knobs that the client leaves out.
+// nullopt: fine. Otherwise the 400 to answer, with the member named in `param`.
+std::optional<ApiError> parse_chat(const Json& body, const model::Sampling& defaults, ApiCall& call);
+std::optional<ApiError> parse_completion(const Json& body, const model::Sampling& defaults, ApiCall& call);
+
+// What every response of one call shares.
+struct ResponseHead {
+  std::string id;       // "chatcmpl-..." or "cmpl-..."
+  int64_t created = 0;  // seconds since 1970
+  std::string model;
+};
+
+// Whole responses. Log-probabilities are written where a choice has tokens with them asked for (`logprobs`).
+Json chat_response(const ResponseHead& head, const model::Reply& reply, bool logprobs);
+// `replies` by prompt; choice indices run through all of them. `echo`: prompts' text and tokens come first in each.
+// `logprobs`: as asked, -1 for none.
+Json completion_response(const ResponseHead& head, const std::vector<model::Reply>& replies,
+                         const std::vector<std::string>& prompt_texts, const ApiCall& call);
+
+// Stream chunks of a chat: role first, then deltas, then the finish reason, then (include_usage) the usage.
+Json chat_chunk_role(const ResponseHead& head, int index);
+Json chat_chunk(const ResponseHead& head, const model::Delta& delta, bool logprobs);
+Json chat_chunk_finish(const ResponseHead& head, int index, const std::string& finish_reason);
+Json chat_chunk_usage(const ResponseHead& head, const Usage& usage);
+// Stream chunks of a completion. `text_offset` is where the delta begins in the choice's text, in characters.
+Json completion_chunk(const ResponseHead& head, const model::Delta& delta, int64_t text_offset, int top_logprobs);
+Json completion_chunk_finish(const ResponseHead& head, int index, const std::string& finish_reason);
+Json completion_chunk_usage(const ResponseHead& head, const Usage& usage);
+
+Json models_response(const std::vector<std::string>& names, int64_t created);
+Json encode_usage(const Usage& usage);
+
+// The client's side. Body of a chat request (messages) or a completion (prompt, prompt_ids), for `model`.
+struct EncodeOptions {
+  bool stream = false;
+  bool max_completion_tokens = false;  // the newer name of max_tokens, which OpenAI's reasoning models demand
+  Json extra;                          // members to add or overwrite, null where none
+};
+Json encode_request(const model::Request& request, const std::string& model, const EncodeOptions& options);
+// A whole response of either kind. Errors: Unavailable for a body that is not one.
+Result<model::Reply> decode_response(const Json& body);
+
+// A streamed response of either kind, put together chunk by chunk.
+class StreamDecoder {
+ public:
+  // Takes one chunk and appends the deltas it holds to `out`. Errors: Unavailable for garbage, or what an error object
+  // inside the stream says.
+  Status chunk(const Json& chunk, std::vector<model::Delta>& out);
+  // The reply so far. `complete` is true when each choice has its finish reason.
+  bool complete(int n) const;
+  model::Reply take();
+
+ private:
+  model::Reply reply_;
+};
+
+// Splits a text with inline <think>...</think> into reasoning and content; leaves both alone where `reasoning` is set.
+void split_think(model::Choice& choice);
+
+}  // namespace retort::wire
