@@ -16,6 +16,7 @@
 namespace retort::model {
 
 struct Model;
+class Tokenizer;
 
 // The files beside the weights that make text of ids.
 struct TextFiles {
@@ -25,11 +26,8 @@ struct TextFiles {
 };
 // Of a loaded model: copied from its directory, or reconstructed from a GGUF's metadata.
 Result<TextFiles> text_files(const Model& model);
-// tokenizer_config.json for a tokenizer of our own: tokens "" are left out.
-struct SpecialTokens {
-  std::string bos, eos, pad, unk;
-};
-Json tokenizer_config_json(const SpecialTokens& tokens, const std::string& chat_template, int max_context);
+// Of a tokenizer that was just trained; `chat_template` may be "".
+TextFiles text_files(const Tokenizer& tokenizer, const std::string& chat_template);
 
 struct HfDirectory {
   Config config;

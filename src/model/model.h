@@ -23,33 +23,36 @@
 
 namespace retort::model {
 
-struct Model {
+// The part of a model that needs no text: what training from a base or `inspect` asks for.
+struct Weights {
   std::string path;    // what was read: the directory or the GGUF file
   std::string name;    // "org/name" of a cache folder, general.name of a GGUF, else the file's or folder's name
   std::string format;  // "huggingface" or "gguf"
   Config config;
   GenerationDefaults generation;
-  Tokenizer tokenizer;
-  std::optional<ChatTemplate> chat_template;
-  std::string chat_template_source;  // the template's text, "" where there is none
-  std::string chat_template_error;   // why chat_template is absent, with the next action; "" where it is present
-
-  // Every tensor of expected_tensors(config), of the expected shape, by Hugging Face name.
+  // Every tensor of expected_tensors(config), of the expected shape, by Hugging Face name. Read-only from any thread.
   std::map<std::string, Tensor, std::less<>> tensors;
   // Names in the file that the model does not use.
   std::vector<std::string> unused;
 
   // Precondition: `name` is one of expected_tensors(config).
   const Tensor& tensor(std::string_view name) const;
-  // model.embed_tokens.weight where embeddings are tied.
+  // [vocab, d]; model.embed_tokens.weight where embeddings are tied.
   const Tensor& lm_head() const;
 
-  // SHA-256 over config and tensors (names, types, shapes, bytes); the same for equal models wherever they lie. Reads
-  // all weights on the first call, then remembers; any thread.
+  // SHA-256 over config and tensors (names, types, shapes, bytes); the same for equal weights wherever they lie. Reads
+  // all of them on the first call, then remembers; any thread.
   const std::string& content_hash() const;
 
   struct Hash;
   std::shared_ptr<Hash> hash;  // content_hash()'s memory
+};
+
+struct Model : Weights {
+  Tokenizer tokenizer;
+  std::optional<ChatTemplate> chat_template;
+  std::string chat_template_source;  // the template's text, "" where there is none
+  std::string chat_template_error;   // why chat_template is absent, with the next action; "" where it is present
 };
 
 // The chat template, or an Invalid that says what is missing and what to do.
@@ -58,6 +61,7 @@ Result<const ChatTemplate*> need_chat_template(const Model& model);
 // Errors: NotFound (nothing there, a directory without weights: says what was looked for), Invalid (a kind that is not
 // supported, by name), Corrupt (the files contradict themselves or the config), Io.
 Result<Model> load_model(const std::string& path);
+Result<Weights> load_weights(const std::string& path);
 
 // What MODEL names, without reading weights.
 struct ModelPath {
@@ -67,8 +71,5 @@ struct ModelPath {
 };
 // Follows Hugging Face cache folders (models--org--name with snapshots/ and refs/main) to their snapshot.
 Result<ModelPath> resolve_model(const std::string& path);
-
-// The parts that need no weights. `path` is a MODEL, or a tokenizer.json (resp. a file with a template's text).
-Result<Tokenizer> load_tokenizer(const std::string& path);
 
 }  // namespace retort::model
