@@ -1,7 +1,7 @@
 # retort_module(<name> USES <modules> LIBS <outside libraries>): the folder src/<name> as a static library
 # `retort_<name>`, and its *_test.cc files as one test program `<name>_test`. A module may include only the modules that
 # USES names; `./dev layers` checks that and that they stand on earlier lines.
-set(RETORT_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual -Wnull-dereference
+set(RETORT_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual
     -Wimplicit-fallthrough -Wno-missing-field-initializers -Wno-restrict)
 
 if(RETORT_SANITIZE)

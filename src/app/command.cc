@@ -11,13 +11,17 @@ void OptionFlags::attach(CLI::App& cli, const std::vector<OptionField>& fields) 
     if (dashed != field.path) names += ",--" + dashed;
     const std::string shown = field.value.is_string() ? field.value.get<std::string>() : to_text(field.value);
     auto* option = cli.add_option_function<std::string>(
-        names, [state = state_, path = field.path](const std::string& text) { (void)apply_set(state->flags, path + "=" + text); },
+        names,
+        [state = state_, path = field.path](const std::string& text) {
+          (void)apply_set(state->flags, path + "=" + text);
+        },
         field.help + (shown.empty() || shown == "[]" ? "" : " [" + shown + "]"));
     option->type_name(field.type == "array" ? "a,b,..." : field.type)->trigger_on_parse();
     if (field.type == "boolean") option->expected(0, 1)->default_str("true");
   }
   cli.add_option("--config", state_->config, "YAML file of options; --set and flags win over it")->type_name("FILE");
-  cli.add_option("--set", state_->sets, "an option by its full name: --set a.b=c (repeatable)")->type_name("NAME=VALUE");
+  cli.add_option("--set", state_->sets, "an option by its full name: --set a.b=c (repeatable)")
+      ->type_name("NAME=VALUE");
 }
 
 Result<Json> OptionFlags::collected() const {
@@ -26,8 +30,10 @@ Result<Json> OptionFlags::collected() const {
     RETORT_ASSIGN(const std::string text, system_env().read_file(state_->config));
     auto parsed = parse_yaml(text);
     if (!parsed.ok()) return within(state_->config, std::move(parsed).error());
-    if (parsed->is_object()) given = *parsed;
-    else if (!parsed->is_null()) return fail(Code::Invalid, "{} must be a map of options", state_->config);
+    if (parsed->is_object())
+      given = *parsed;
+    else if (!parsed->is_null())
+      return fail(Code::Invalid, "{} must be a map of options", state_->config);
   }
   for (const std::string& set : state_->sets) RETORT_TRY(apply_set(given, set));
   given.merge_patch(state_->flags);

@@ -1,0 +1,126 @@
+// retort run: a recipe from its first step to its report.
+#include <cstdio>
+
+#include <fmt/core.h>
+#include <sys/utsname.h>
+
+#include "app/command.h"
+#include "app/pipeline.h"
+#include "app/recipe.h"
+#include "app/report.h"
+#include "base/cancel.h"
+#include "base/env.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/task_pool.h"
+
+namespace retort::app {
+namespace {
+
+struct RunArguments {
+  std::string recipe, out;
+  std::vector<std::string> sets;
+  bool explain = false, dry_run = false, json = false;
+};
+
+std::string machine_name() {
+  std::string cpu;
+  if (const auto text = system_env().read_file("/proc/cpuinfo"); text.ok()) {
+    const size_t at = text->find("model name");
+    const size_t colon = text->find(": ", at);
+    if (at != std::string::npos && colon != std::string::npos)
+      cpu = text->substr(colon + 2, text->find('\n', colon) - colon - 2);
+  }
+  utsname info{};
+  ::uname(&info);
+  return cpu.empty() ? info.machine : cpu;
+}
+
+void print_forecast(const std::vector<StepReport>& steps) {
+  double seconds = 0;
+  UsdMicros usd = 0;
+  fmt::print("{:<16} {:<10} {:>9} {:>10} {:>12}  {}\n", "step", "kind", "time", "tokens", "cost", "reckoned from");
+  for (const StepReport& step : steps) {
+    if (!step.ran) {
+      fmt::print("{:<16} {:<10} {:>9}\n", step.id, step.kind, "done");
+      continue;
+    }
+    seconds += step.forecast.seconds;
+    usd += step.forecast.usd_micros;
+    fmt::print("{:<16} {:<10} {:>9} {:>10} {:>12}  {}\n", step.id, step.kind, format_duration(step.forecast.seconds),
+               format_count(static_cast<double>(step.forecast.tokens)), format_usd(step.forecast.usd_micros),
+               step.forecast.basis);
+  }
+  fmt::print("{:<16} {:<10} {:>9} {:>10} {:>12}\n", "all", "", format_duration(seconds), "", format_usd(usd));
+}
+
+Json forecast_json(const std::vector<StepReport>& steps) {
+  Json rows = Json::array();
+  for (const StepReport& step : steps) {
+    rows.push_back({{"step", step.id},
+                    {"kind", step.kind},
+                    {"runs", step.ran},
+                    {"reasons", step.reasons},
+                    {"seconds", step.forecast.seconds},
+                    {"tokens", step.forecast.tokens},
+                    {"usd_micros", step.forecast.usd_micros},
+                    {"basis", step.forecast.basis}});
+  }
+  return rows;
+}
+
+Result<int> run_recipe(const RunArguments& arguments) {
+  Env& env = system_env();
+  RETORT_ASSIGN(const Recipe recipe, read_recipe(arguments.recipe, arguments.sets, env));
+  PipelineOptions options;
+  options.out = arguments.out.empty() ? "out/" + recipe.name : arguments.out;
+  options.dry_run = arguments.dry_run;
+  options.explain = arguments.explain;
+  const int64_t started = env.wall_us();
+  auto steps = run_pipeline(recipe, options, find_kind, env, process_cancel());
+  if (!steps.ok()) {
+    if (steps.error().code == Code::Cancelled) log::info("stopped; the same command goes on from here");
+    return std::move(steps).error();
+  }
+  if (arguments.dry_run) {
+    if (arguments.json)
+      fmt::print("{}\n", to_text(forecast_json(*steps)));
+    else
+      print_forecast(*steps);
+    return 0;
+  }
+  double seconds = 0;
+  for (const StepReport& step : *steps) seconds += step.seconds;
+  Json run = {{"started", utc_time(started)},
+              {"finished", utc_time(env.wall_us())},
+              {"seconds", seconds},
+              {"machine", machine_name()},
+              {"threads", available_threads()}};
+  RETORT_ASSIGN(const Json report, gather_report(recipe, *steps, options.out, std::move(run), env));
+  RETORT_TRY(write_report(report, options.out, env));
+  if (arguments.json)
+    fmt::print("{}\n", to_text(report));
+  else
+    fmt::print("{}\nreport: {}/report.html\n", report_text(report), options.out);
+  return 0;
+}
+
+}  // namespace
+
+Command run_command() {
+  return {"run", "run a recipe: every step that is not up to date, then the report",
+          [](CLI::App& cli) -> std::function<Result<int>()> {
+            auto arguments = std::make_shared<RunArguments>();
+            cli.add_option("recipe", arguments->recipe, "the recipe, a YAML file")->required()->type_name("FILE");
+            cli.add_option("--out", arguments->out, "folder of the run [out/<name of the recipe>]")->type_name("DIR");
+            cli.add_option("--set", arguments->sets,
+                           "a value of the recipe (limit=40) or an option of a step (train.max_steps=10); repeatable")
+                ->type_name("NAME=VALUE");
+            cli.add_flag("--explain", arguments->explain, "say why each step runs");
+            cli.add_flag("--dry-run", arguments->dry_run, "forecast time and cost, run nothing");
+            cli.add_flag("--json", arguments->json, "the report (or the forecast) as one JSON object");
+            return [arguments] { return run_recipe(*arguments); };
+          }};
+}
+
+}  // namespace retort::app

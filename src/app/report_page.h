@@ -1,0 +1,17 @@
+// The report page as built from web/: one HTML document that reads its data from the script element with id "data".
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/json.h"
+
+namespace retort::app {
+
+// The embedded document with its placeholder data.
+std::string_view report_page();
+
+// The document with `data` in place. `</` is written `<\/`, so no text of the data can end the element.
+std::string fill_report_page(const Json& data);
+
+}  // namespace retort::app
