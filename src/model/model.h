@@ -10,6 +10,7 @@
 
 #include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -35,17 +36,21 @@ struct Weights {
   // Names in the file that the model does not use.
   std::vector<std::string> unused;
 
-  // Precondition: `name` is one of expected_tensors(config).
-  const Tensor& tensor(std::string_view name) const;
+  // Precondition: `tensor_name` is one of expected_tensors(config).
+  const Tensor& tensor(std::string_view tensor_name) const;
   // [vocab, d]; model.embed_tokens.weight where embeddings are tied.
   const Tensor& lm_head() const;
 
-  // SHA-256 over config and tensors (names, types, shapes, bytes); the same for equal weights wherever they lie. Reads
+  // SHA-256 over the config's sizes and the tensors (names, types, shapes, bytes); the same for equal weights wherever
+  // they lie, whatever their token ids and name. Reads
   // all of them on the first call, then remembers; any thread.
   const std::string& content_hash() const;
 
-  struct Hash;
-  std::shared_ptr<Hash> hash;  // content_hash()'s memory
+  struct Hash {
+    std::once_flag once;
+    std::string hex;
+  };
+  std::shared_ptr<Hash> hash = std::make_shared<Hash>();  // content_hash()'s memory
 };
 
 struct Model : Weights {
