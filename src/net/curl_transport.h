@@ -14,9 +14,8 @@
 namespace retort::net {
 
 struct CurlOptions {
-  int max_connections = 256;  // open at once, all hosts together; more exchanges wait
-  int max_connections_per_host = 64;
-  std::string ca_file;  // PEM of trusted authorities; "": the system's
+  int kept_connections = 256;  // idle ones kept open for reuse; how many exchanges run at once is the caller's choice
+  std::string ca_file;         // PEM of trusted authorities; "": the system's
 };
 
 class CurlTransport final : public Transport {

@@ -92,8 +92,9 @@ class HttpServer {
   // Idempotent.
   void stop(int64_t grace_ms);
 
+  struct State;  // of http_server.cc
+
  private:
-  struct State;
   explicit HttpServer(std::shared_ptr<State> state);
   std::shared_ptr<State> state_;
 };
