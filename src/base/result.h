@@ -37,6 +37,8 @@ struct Error {
   Code code = Code::Internal;
   std::string message;
   int64_t retry_after_ms = -1;  // only with Unavailable; -1: the peer did not say
+  bool maybe_charged =
+      false;  // the peer may have done, and billed, the work: the request had been sent, no answer came
 };
 
 // An Error with a formatted message: `return fail(Code::Invalid, "limit {} is negative; give 0 or more", n);`
