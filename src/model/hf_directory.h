@@ -20,9 +20,9 @@ class Tokenizer;
 
 // The files beside the weights that make text of ids.
 struct TextFiles {
-  std::string tokenizer_json;  // text of tokenizer.json
-  Json tokenizer_config;       // tokenizer_config.json
-  std::string chat_template;   // text of chat_template.jinja, "" where there is none
+  std::string tokenizer_json;    // text of tokenizer.json
+  std::string tokenizer_config;  // text of tokenizer_config.json
+  std::string chat_template;     // text of chat_template.jinja, "" where there is none
 };
 // Of a loaded model: copied from its directory, or reconstructed from a GGUF's metadata.
 Result<TextFiles> text_files(const Model& model);
