@@ -212,17 +212,17 @@ std::optional<std::string> last_number(std::string_view text) {
     if (start > 0 && frac - start <= 1) {
       int depth = 0, groups = 0;
       for (size_t i = frac + 4; i < text.size() && i - frac < 128; ++i) {
-        if (text[i] == '{')
+        if (text[i] == '{') {
           ++depth;
-        else if (text[i] == '}' && --depth == 0 && ++groups == 2) {
-          if (i >= found) {
-            size_t sign = start - 1;
-            if (sign > 0 && text[sign - 1] == '-') --sign;
-            return std::string(text.substr(sign, i + 1 - sign));
-          }
+        } else if (text[i] == '}') {
+          if (--depth > 0 || ++groups < 2) continue;
+          if (i < found) break;
+          size_t sign = start - 1;
+          if (sign > 0 && text[sign - 1] == '-') --sign;
+          return std::string(text.substr(sign, i + 1 - sign));
+        } else if (depth == 0 && text[i] != ' ') {
           break;
-        } else if (depth == 0 && text[i] != ' ')
-          break;
+        }
       }
     }
   }

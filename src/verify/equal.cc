@@ -52,10 +52,9 @@ std::string text_key(std::string_view undressed_text) {
 Verdict equal(std::string_view gold, std::string_view pred) {
   if (trim(gold).empty() || trim(pred).empty()) return {false, "empty"};
   if (gold.size() > kMaxAnswerBytes || pred.size() > kMaxAnswerBytes) return {gold == pred, "limit"};
-  const char a = choice_letter(gold), b = choice_letter(pred);
-  if (a != '\0' && b != '\0') return {a == b, "choice"};
-
   const std::string left = undressed(gold), right = undressed(pred);
+  const char a = choice_letter(left), b = choice_letter(right);
+  if (a != '\0' && b != '\0') return {a == b, "choice"};
   if (left.empty() || right.empty()) return {trim(gold) == trim(pred), "text"};
   const NumberReading x = read_number(left, false);
   const NumberReading y = read_number(right, x.number.has_value());
@@ -71,8 +70,8 @@ Verdict equal(std::string_view gold, std::string_view pred) {
 std::string vote_key(std::string_view answer) {
   if (trim(answer).empty()) return "";
   if (answer.size() > kMaxAnswerBytes) return "t:" + std::string(answer);
-  if (const char letter = choice_letter(answer); letter != '\0') return std::string("c:") + letter;
   const std::string text = undressed(answer);
+  if (const char letter = choice_letter(text); letter != '\0') return std::string("c:") + letter;
   const NumberReading reading = read_number(text, true);
   if (reading.number) return "n:" + reading.number->value.str();
   const std::string key = text_key(text);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
+#include <utility>
 
 #include "base/text.h"
 #include "verify/equal.h"
@@ -47,6 +48,7 @@ constexpr Replacement kReplacements[] = {
     {"\u200b", ""},
     {"×", "*"},
     {"＄", "$"},
+    {"{,}", ","},
     {"\\dfrac", "\\frac"},
     {"\\tfrac", "\\frac"},
     {"\\cfrac", "\\frac"},
@@ -82,6 +84,7 @@ struct Reader {
   std::string_view text;
   size_t at = 0;
   bool limit = false;
+  bool decimal_comma = false;
 
   bool done() const { return at == text.size(); }
   char peek(size_t ahead = 0) const { return at + ahead < text.size() ? text[at + ahead] : '\0'; }
@@ -99,6 +102,10 @@ struct Reader {
     std::string out;
     while (digit(peek())) out += text[at++];
     if (out.empty() || out.size() > 3) return out;
+    if (out == "0") {  // no thousands follow a zero: 0,25 has a decimal comma
+      if (peek() == ',' && digit(peek(1))) decimal_comma = true;
+      return out;
+    }
     for (const char separator : {',', ' ', '_'}) {
       bool any = false;
       for (;;) {
@@ -139,7 +146,7 @@ struct Reader {
     const size_t start = at;
     std::string digits = grouped();
     int power = 0;
-    if (peek() == '.' && (digit(peek(1)) || !digits.empty())) {
+    if (std::exchange(decimal_comma, false) || (peek() == '.' && (digit(peek(1)) || !digits.empty()))) {
       if (digit(peek(1))) {
         ++at;
         while (digit(peek())) digits += text[at++], --power;
@@ -308,13 +315,22 @@ constexpr std::string_view kPrefixes[] = {"approximately ", "about ",  "around "
                                           "only ",          "is ",     "equals ", "equal to ", "a total of ",
                                           "total of ",      "total: ", "usd ",    "rs. ",      "rs "};
 
+// Whether the left side of "left = 5" makes the right side the answer: one name (x, a_n, f(2)) or arithmetic without
+// unknowns (3 + 4), but not an equation (x^2 + y = 5).
+bool states_a_value(std::string_view left) {
+  const bool letters = std::any_of(left.begin(), left.end(), letter);
+  return !left.empty() && (!letters || left.find_first_of("+-*/^<>!") == std::string_view::npos);
+}
+
 NumberReading read_plain(std::string_view answer) {
   std::string text(trim(answer));
   // "x = 5", "3 + 4 = 7" state their last side; an approximation after it adds nothing.
   if (const size_t about = text.find("≈"); about != std::string::npos && about > 0)
     text = std::string(trim(text.substr(0, about)));
-  if (const size_t equals = text.rfind('='); equals != std::string::npos)
+  if (const size_t equals = text.rfind('='); equals != std::string::npos) {
+    if (!states_a_value(trim(std::string_view(text).substr(0, equals)))) return {};
     text = std::string(trim(std::string_view(text).substr(equals + 1)));
+  }
   for (bool again = true; again;) {
     again = false;
     const std::string lower = lower_ascii(text);
@@ -323,7 +339,7 @@ NumberReading read_plain(std::string_view answer) {
         text = std::string(trim(std::string_view(text).substr(prefix.size()))), again = true;
   }
   Reader reader{text};
-  bool negative = false, paren = false;
+  bool negative = false;
   const auto signs = [&] {
     for (;;) {
       reader.spaces();
@@ -339,8 +355,6 @@ NumberReading read_plain(std::string_view answer) {
   signs();
   auto value = reader.magnitude();
   if (!value) return {};
-  // "(5)" was taken whole by magnitude(); a closing parenthesis without its opening one is not a number.
-  (void)paren;
   if (reader.limit) return {std::nullopt, true};
   std::string_view rest = std::string_view(text).substr(reader.at);
   Number number;
@@ -378,7 +392,13 @@ NumberReading read_in_sentence(std::string_view answer) {
   while (first > 0 && std::string_view("-.$").find(answer[first - 1]) != std::string_view::npos) --first;
   if (first == 0) return {};
   const std::string_view before = answer.substr(0, first);
-  if (before.back() != ' ') return {};
+  if (before.back() != ' ' && static_cast<uint8_t>(before.back()) < 0x80) return {};
+  for (const std::string_view turning : kTurning) {
+    if ((" " + lower_ascii(before)).find(" " + std::string(turning) + " ") != std::string::npos) return {};
+  }
+  if (const size_t is = answer.rfind(" is "); is != std::string_view::npos) {
+    if (NumberReading stated = read_plain(answer.substr(is + 4)); stated.number) return stated;
+  }
   std::string word;
   for (const char c : std::string(before) + " ") {
     if (letter(c) || c == '\'' || static_cast<uint8_t>(c) >= 0x80) {
@@ -424,8 +444,8 @@ std::string undressed(std::string_view given) {
       text = replace_all(text, from, to);
     }
   }
-  for (const std::string_view name :
-       {"boxed", "fbox", "text", "textbf", "textit", "textrm", "mbox", "mathrm", "mathbf", "operatorname"})
+  for (const std::string_view name : {"boxed", "fbox", "text", "textbf", "textit", "textrm", "textnormal", "mbox",
+                                      "mathrm", "mathbf", "operatorname"})
     text = unwrap(std::move(text), name);
   // "$...$" sets mathematics; a dollar before a digit is money and stays, to be read by read_number().
   std::string out;
