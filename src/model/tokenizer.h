@@ -45,7 +45,8 @@ class Tokenizer {
  public:
   // From the bytes of a tokenizer.json. (Text, not Json: a 150,000-entry object in Json's insertion-ordered map costs
   // quadratic time.) Errors: Invalid, naming the component that is not supported or the broken entry.
-  static Result<Tokenizer> from_json(std::string_view text);
+  // `bos_token` and `eos_token` are tokenizer_config.json's, "" where unknown.
+  static Result<Tokenizer> from_json(std::string_view text, std::string bos_token = "", std::string eos_token = "");
   static Result<Tokenizer> make(TokenizerSpec spec);
 
   // Ids of `text`. Invalid UTF-8 counts as U+FFFD, one for each maximal invalid part, as Python's errors="replace".
