@@ -123,6 +123,13 @@ Status prepare(Exchange& x, const CurlOptions& options) {
   return {};
 }
 
+// True once the request began to leave: from there on the peer may have done the work.
+bool was_sent(const Exchange& x) {
+  curl_off_t ready_us = 0;
+  curl_easy_getinfo(x.easy, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
+  return ready_us > 0;
+}
+
 Error to_error(CURLcode code, const Exchange& x) {
   const char* words = x.error[0] != 0 ? x.error : curl_easy_strerror(code);
   const size_t got = x.response.body.size();
@@ -167,6 +174,11 @@ struct CurlTransport::State {
       owned = std::move(*it);
       active.erase(it);
       break;
+    }
+    if (!result.ok()) {
+      Error error = std::move(result).error();
+      error.maybe_charged = was_sent(*owned);
+      result = std::move(error);
     }
     curl_multi_remove_handle(multi, owned->easy);
     owned->on_done(std::move(result));

@@ -22,7 +22,9 @@ struct Exchange {
 }  // namespace
 
 Error fake_cut(size_t bytes) {
-  return fail(Code::Unavailable, "the response was cut after {} bytes: connection closed", bytes);
+  Error error = fail(Code::Unavailable, "the response was cut after {} bytes: connection closed", bytes);
+  error.maybe_charged = true;
+  return error;
 }
 
 struct FakeTransport::State {

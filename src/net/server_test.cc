@@ -382,6 +382,7 @@ TEST(Curl, NoConnectionAndBadUrls) {
   const auto none = fetch(curl, request);
   ASSERT_FALSE(none.ok());
   EXPECT_EQ(none.error().code, Code::Unavailable);
+  EXPECT_FALSE(none.error().maybe_charged);
   EXPECT_THAT(none.error().message, HasSubstr(request.url));
   request.url = "file:///etc/passwd";
   EXPECT_EQ(fetch(curl, request).error().code, Code::Invalid);

@@ -44,7 +44,7 @@ class Transport {
   // Queues the request and returns at once. `on_chunk` (may be empty) sees body bytes of a 2xx response as they arrive;
   // `on_done` comes exactly once, from the transport's thread. Any HTTP status is an ok response; Errors are
   // Unavailable (no connection, reset, time-out; the message says how much had arrived), Cancelled, Limit (body too
-  // large) or Invalid (malformed URL). Thread-safe.
+  // large) or Invalid (malformed URL); maybe_charged once the request had left. Thread-safe.
   virtual void send(HttpRequest request, std::function<void(std::string_view)> on_chunk,
                     std::function<void(Result<HttpResponse>)> on_done, Cancel cancel) = 0;
 };
