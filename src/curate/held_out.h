@@ -15,15 +15,16 @@ namespace retort::curate {
 
 class HeldOut {
  public:
+  HeldOut() = default;
   // `ngram`: words in a row whose sharing counts; 0: off.
-  explicit HeldOut(int ngram = 0) : ngram_(ngram) {}
+  explicit HeldOut(int ngram) : ngram_(ngram) {}
   void add(std::string_view question);
   // "" or why: "same question", "commuted", "shares 8 words".
   std::string match(std::string_view question) const;
   size_t size() const { return exact_.size(); }
 
  private:
-  int ngram_;
+  int ngram_ = 0;
   std::unordered_set<std::string> exact_, commuted_;
   std::unordered_set<uint64_t> runs_;
 };

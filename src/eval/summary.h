@@ -19,10 +19,10 @@ inline constexpr int64_t kSmall = 30;
 struct Figures {
   int64_t prompts = 0;
   int64_t scores = 0;
-  int64_t samples = 0;             // the smallest count of samples that a prompt has
-  double pass1 = 0;                // mean over all samples
-  stats::Interval pass1_interval;  // one sample a prompt: Wilson; several: clustered by prompt (Wilson over prompts
-                                   // where the clusters all agree)
+  int64_t samples = 0;                // the smallest count of samples that a prompt has
+  double pass1 = 0;                   // mean over all samples
+  stats::Interval pass1_interval;     // one sample a prompt: Wilson; several: clustered by prompt (Wilson over prompts
+                                      // where the clusters all agree)
   std::map<int64_t, double> pass_at;  // k = 1, 2, 4, ... and `samples`: unbiased pass@k
   double majority = 0;                // maj@samples: the most frequent answer, the earliest among equals
   stats::Interval majority_interval;  // Wilson over prompts
