@@ -1,0 +1,64 @@
+// The procedural teacher: an OpenAI-compatible server that solves retort's own tasks in visible steps, and misbehaves
+// at set rates, so that collecting, checking, voting and scrubbing have real work without anyone's API. What it answers
+// is a pure function of its options, the question and the request's seed; which attempts fail depends on the attempt's
+// number.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "base/env.h"
+#include "base/result.h"
+
+namespace retort::app {
+
+struct TeacherOptions {
+  std::string host = "127.0.0.1";
+  int port = 8090;
+  std::string model = "retort-teacher";
+  std::string style = "columns";
+  std::string reasoning_field = "reasoning_content";
+  uint64_t seed = 7;
+  double wrong = 0.08;
+  double leak = 0.05;
+  double truncated = 0.02;
+  double busy = 0.01;
+  double cut = 0.01;
+  int delay_ms = 0;
+  std::string log;
+
+  template <class V>
+  void fields(V&& v) {
+    v("host", host, "address to listen on");
+    v("port", port, "port to listen on; 0 takes a free one");
+    v("model", model, "the model's name in the API");
+    v("style", style, "of the chain: columns (digit by digit, for tiny students) or plain (sentences)");
+    v("reasoning_field", reasoning_field,
+      "where the thought goes: reasoning_content, reasoning, or think (inline <think>)");
+    v("seed", seed, "of answers and faults");
+    v("wrong", wrong, "share of answers that are wrong, with a chain that fits");
+    v("leak", leak, "share of answers that name another maker (\"As ChatGPT, ...\")");
+    v("truncated", truncated, "share of answers that end early with finish_reason length");
+    v("busy", busy, "share of attempts answered 429 with Retry-After");
+    v("cut", cut, "share of attempts whose stream breaks off in the middle");
+    v("delay_ms", delay_ms, "before each response");
+    v("log", log, "file that gets a line for each response served, \"\" for none");
+  }
+};
+
+class Teacher {
+ public:
+  // Listens and returns. Errors: Invalid (options), Io (address, log file).
+  static Result<std::unique_ptr<Teacher>> start(const TeacherOptions& options, Env& env);
+  ~Teacher();
+  std::string url() const;  // "http://127.0.0.1:8090"
+  int port() const;
+
+ private:
+  struct State;
+  explicit Teacher(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+}  // namespace retort::app
