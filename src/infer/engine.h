@@ -17,13 +17,13 @@
 namespace retort::infer {
 
 struct Options {
-  int max_context = 0;         // positions of one sequence; 0: what the model was trained for
+  int max_context = 0;          // positions of one sequence; 0: what the model was trained for
   int64_t kv_limit_mib = 4096;  // all KV caches together; a request that could not fit alone is refused
-  uint64_t seed = 0;           // for requests without a seed: the n-th such request draws from (seed, n)
-  std::string name;            // as in API responses; "": the model's own name
-  int threads = 0;             // 0: those the process may use
-  int max_batch = 32;          // sequences that decode together
-  int prefill_chunk = 256;     // prompt tokens in one pass; longer chunks delay the running sequences longer
+  uint64_t seed = 0;            // for requests without a seed: the n-th such request draws from (seed, n)
+  std::string name;             // as in API responses; "": the model's own name
+  int threads = 0;              // 0: those the process may use
+  int max_batch = 32;           // sequences that decode together
+  int prefill_chunk = 256;      // prompt tokens in one pass; longer chunks delay the running sequences longer
 
   template <class V>
   void fields(V&& v) {
@@ -39,8 +39,7 @@ struct Options {
 
 class Engine final : public model::Generator {
  public:
-  // Packs the weights (a copy in kernel layout; the model may be closed afterwards except for its tokenizer and
-  // template, which are used in place). Errors: Invalid for a shape or option that cannot work, Limit for memory.
+  // Packs the weights (a copy in kernel layout). Errors: Invalid for an option that cannot work, Limit for memory.
   static Result<std::unique_ptr<Engine>> create(std::shared_ptr<const model::Model> model, const Options& options = {});
   ~Engine() override;
 

@@ -10,12 +10,11 @@
 
 #include "base/result.h"
 #include "base/task_pool.h"
+#include "infer/kv_cache.h"
 #include "kernels/matrix.h"
 #include "model/model.h"
 
 namespace retort::infer {
-
-class KvCache;
 
 // One token of one sequence in a pass. Rows of a sequence stand together, in the order of their positions.
 struct Row {
@@ -27,28 +26,28 @@ struct Row {
 
 // Buffers of a pass; grow to the largest batch seen. One thread at a time.
 struct Workspace {
-  std::vector<float> hidden, normed, qkv, attended, gate_up, mlp, picked, logits;
+  std::vector<float> hidden, normed, qkv, attended, gate_up, delta, cosine, sine, logits;
   kernels::Activations activations;
 };
 
 class Network {
  public:
-  // `pool` runs the kernels and must outlive nothing: it is shared. Errors: Invalid or NotFound for tensors that are
-  // missing or of the wrong shape.
-  static Result<std::shared_ptr<const Network>> create(std::shared_ptr<const model::Model> model,
+  // Copies the matrices into kernel layout, in their own number type (infer/pack.h). `max_context` 0: as trained.
+  // Errors: Invalid for a context past that, Limit where memory is short.
+  static Result<std::shared_ptr<const Network>> create(std::shared_ptr<const model::Weights> weights,
                                                        std::shared_ptr<TaskPool> pool, int max_context = 0);
   ~Network();
 
-  // Runs the rows, extends their caches (which must have room for the positions) and returns the logits of those rows
-  // that want them, row major [wanting][vocabulary], valid until the workspace is used again. Each row's bits are a
-  // function of its own sequence alone.
+  // Runs the rows, writes their keys and values to their caches (prepared for these positions) and returns the logits
+  // of those rows that want them, row major [wanting][vocabulary], valid until the workspace is used again. Each row's
+  // bits are a function of its own sequence alone.
   std::span<const float> forward(std::span<const Row> rows, Workspace& workspace) const;
 
-  std::unique_ptr<KvCache> make_cache() const;
-  int64_t kv_bytes_per_position() const;
+  KvCache make_cache() const;
   int vocabulary() const;
   int max_context() const;
-  const model::Model& model() const;
+  const model::Weights& weights() const;
+  int64_t matrix_bytes() const;  // read by one decode step
   TaskPool& pool() const;
 
  private:

@@ -1,0 +1,44 @@
+// TextStream: from token bytes to text that may be shown. It ends the text before the first stop string (also where
+// that spans tokens), holds back what may still become part of one or of a UTF-8 sequence, and splits a leading
+// <think>...</think> into reasoning and content. Pieces taken one after another add up to the whole, whatever the
+// token borders.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace retort::infer {
+
+struct TextPiece {
+  std::string text;       // as generated, marks included
+  std::string reasoning;  // the thought, without marks and white space at its ends
+  std::string content;    // the rest, without white space between it and the thought
+};
+
+class TextStream {
+ public:
+  // `split_thought`: a text that begins with <think> has reasoning. `in_thought`: the prompt already ended with
+  // <think>, so the text begins inside.
+  TextStream(std::vector<std::string> stops, bool split_thought, bool in_thought);
+
+  // Appends a token's bytes and adds what may be shown now to `out`. True once a stop string was met: the text is
+  // complete and nothing more may be pushed.
+  bool push(std::string_view bytes, TextPiece& out);
+  // The end of the text: adds what was held back.
+  void finish(TextPiece& out);
+  bool in_thought() const { return mode_ == Mode::Thought; }
+
+ private:
+  enum class Mode { Start, Thought, Content };
+  void show(std::string_view valid, bool last, TextPiece& out);
+
+  std::vector<std::string> stops_;
+  size_t longest_stop_ = 0;
+  std::string pending_;  // bytes not shown yet
+  Mode mode_;
+  bool skip_space_ = false;  // at the start of a thought, or of the content after one
+  std::string unsplit_;      // shown as text, but not yet told apart into reasoning and content
+};
+
+}  // namespace retort::infer
