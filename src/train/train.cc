@@ -1,0 +1,375 @@
+#include "train/train.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/options.h"
+#include "base/random.h"
+#include "base/task_pool.h"
+#include "train/backend.h"
+#include "train/schedule.h"
+#include "train/student.h"
+
+namespace retort::train {
+namespace {
+
+constexpr double kScratchLr = 2e-3, kFullLr = 5e-5, kLoraLr = 3e-4;
+
+double peak_lr(const Options& o, const Task& task) {
+  if (o.optimizer.lr > 0) return o.optimizer.lr;
+  return task.base.empty() ? kScratchLr : o.method == "lora" ? kLoraLr : kFullLr;
+}
+
+// What a resumed run must share with the one that wrote the checkpoint.
+std::string fingerprint(const Options& options, const Student& student, const std::vector<Sample>& samples,
+                        int threads) {
+  Options same = options;
+  same.checkpoint = {};
+  same.threads = threads;
+  Sha256 hash;
+  hash.update(options_hash(same));
+  hash.update(student.fingerprint);
+  for (const Sample& s : samples) {
+    hash.update({reinterpret_cast<const char*>(s.ids.data()), s.ids.size() * sizeof(int32_t)});
+    hash.update(fmt::format("|{}|", s.answer));
+  }
+  return hash.finish();
+}
+
+// A starts as uniform noise in +-1/sqrt(in) (PEFT's Kaiming-uniform with a = sqrt(5)), B as zeros.
+void start_adapters(std::span<float> weights, const Layout& layout, uint64_t seed) {
+  for (size_t i = 0; i < layout.params.size(); i += 2) {
+    const Param& a = layout.params[i];
+    Random random(seed, fnv1a(a.name));
+    const double bound = 1.0 / std::sqrt(static_cast<double>(a.cols));
+    for (int64_t j = 0; j < a.size(); ++j)
+      weights[static_cast<size_t>(a.offset + j)] = static_cast<float>((2 * random.uniform() - 1) * bound);
+  }
+}
+
+std::string log_text(const std::vector<LogRow>& log) {
+  std::string text;
+  for (const LogRow& row : log) text += to_text(encode(row)) + "\n";
+  return text;
+}
+
+// The folder beside `out` with checkpoints, the log and the record of lost work.
+class Workspace {
+ public:
+  Workspace(std::string folder, Env& env) : folder_(std::move(folder)), env_(env) {}
+
+  // The newest checkpoint that fits, or an empty Journal; counts what the log shows beyond it as lost.
+  Result<Journal> open(const std::string& fingerprint, const State& state) {
+    RETORT_TRY(env_.make_directories(folder_));
+    RETORT_ASSIGN(const auto names, env_.list_directory(folder_));
+    Journal journal;
+    journal.fingerprint = fingerprint;
+    bool foreign = false;
+    for (auto name = names.rbegin(); name != names.rend() && journal.log.empty(); ++name) {
+      if (!checkpoint_step(*name)) continue;
+      auto read = read_checkpoint(path(*name), fingerprint, state, env_);
+      if (read.ok()) {
+        journal = std::move(*read);
+      } else {
+        foreign = foreign || read.error().code == Code::Invalid;
+        log::warn("not used: {}", read.error().message);
+      }
+    }
+    if (foreign && journal.log.empty()) {
+      RETORT_TRY(env_.remove_all(folder_));
+      RETORT_TRY(env_.make_directories(folder_));
+    }
+    RETORT_TRY(count_lost(static_cast<int64_t>(journal.log.size())));
+    RETORT_TRY(env_.write_file(path("log.jsonl"), log_text(journal.log)));
+    RETORT_ASSIGN(log_, env_.append_file(path("log.jsonl"), false));
+    return journal;
+  }
+
+  Status append(const LogRow& row) { return log_->append(to_text(encode(row)) + "\n"); }
+
+  Status save(const Journal& journal, const State& state, int keep) {
+    RETORT_TRY(write_checkpoint(path(checkpoint_name(static_cast<int64_t>(journal.log.size()))), journal, state, env_));
+    RETORT_ASSIGN(const auto names, env_.list_directory(folder_));
+    int seen = 0;
+    for (auto name = names.rbegin(); name != names.rend(); ++name)
+      if (checkpoint_step(*name) && ++seen > std::max(1, keep)) RETORT_TRY(env_.remove_all(path(*name)));
+    return {};
+  }
+
+  std::string path(const std::string& name) const { return folder_ + "/" + name; }
+  Status remove() {
+    log_.reset();
+    return env_.remove_all(folder_);
+  }
+  int64_t lost_steps = 0;
+  double lost_flops = 0, lost_seconds = 0;
+
+ private:
+  // Rows of the log past the checkpoint go to lost.jsonl, which outlives further interruptions.
+  Status count_lost(int64_t done) {
+    RETORT_ASSIGN(std::string lost, read("lost.jsonl"));
+    RETORT_ASSIGN(const std::string rows, read("log.jsonl"));
+    for_rows(rows, [&](const LogRow& row, std::string_view line) {
+      if (row.step > done) lost += std::string(line) + "\n";
+    });
+    for_rows(lost, [&](const LogRow& row, std::string_view) {
+      ++lost_steps;
+      lost_flops += row.flops;
+      lost_seconds += row.seconds;
+    });
+    return lost.empty() ? Status() : env_.write_file(path("lost.jsonl"), lost);
+  }
+
+  Result<std::string> read(const std::string& name) {
+    if (!env_.exists(path(name))) return std::string();
+    return env_.read_file(path(name));
+  }
+
+  template <class F>
+  static void for_rows(const std::string& text, F&& f) {
+    for (const std::string_view line : split(text, '\n')) {
+      const auto json =
+          line.empty() ? Result<Json>(Json()) : parse_json(line);  // the last line may be torn: no loss known
+      LogRow row;
+      if (json.ok() && json->is_object() && decode(*json, row).ok()) f(row, line);
+    }
+  }
+
+  std::string folder_;
+  Env& env_;
+  std::unique_ptr<AppendFile> log_;
+};
+
+// Runs the plan from where `journal` stands to its end.
+class Loop {
+ public:
+  Loop(const Options& options, double lr, Plan& plan, Backend& backend, Workspace& workspace, Journal& journal,
+       Env& env, const Cancel& cancel)
+      : options_(options),
+        lr_(lr),
+        plan_(plan),
+        backend_(backend),
+        workspace_(workspace),
+        journal_(journal),
+        env_(env),
+        cancel_(cancel) {}
+
+  Status run(const std::function<void(const Snapshot&)>& watch) {
+    Snapshot shot;
+    shot.steps = plan_.steps();
+    shot.tokens = plan_.tokens();
+    for (const LogRow& row : journal_.log) shot.tokens_done += row.tokens;
+    const int64_t before = shot.tokens_done, begin = env_.monotonic_us();
+    int64_t saved_at = begin;
+    while (static_cast<int64_t>(journal_.log.size()) < plan_.steps()) {
+      RETORT_ASSIGN(const bool done, step());
+      const int64_t now = env_.monotonic_us(), at = static_cast<int64_t>(journal_.log.size());
+      if (!done) {
+        RETORT_TRY(save());
+        return fail(Code::Cancelled, "training stopped after step {} of {}; the same command goes on from there", at,
+                    plan_.steps());
+      }
+      RETORT_TRY(workspace_.append(journal_.log.back()));
+      if (watch) {
+        shot.row = journal_.log.back();
+        shot.tokens_done += shot.row.tokens;
+        shot.tokens_per_second = static_cast<double>(shot.tokens_done - before) /
+                                 (1e-6 * static_cast<double>(std::max<int64_t>(1, now - begin)));
+        watch(shot);
+      }
+      const CheckpointOptions& c = options_.checkpoint;
+      const bool by_steps = c.every_steps > 0 && at % c.every_steps == 0;
+      const bool by_time = c.every_s > 0 && static_cast<double>(now - saved_at) >= c.every_s * 1e6;
+      if (by_steps || by_time || at == plan_.steps()) {
+        RETORT_TRY(save());
+        saved_at = env_.monotonic_us();
+      }
+    }
+    return {};
+  }
+
+ private:
+  Status save() {
+    return workspace_.save(
+        journal_, {backend_.part(Part::Weights), backend_.part(Part::FirstMoment), backend_.part(Part::SecondMoment)},
+        options_.checkpoint.keep);
+  }
+
+  // False where somebody asked to stop: the weights are then those of the last whole step.
+  Result<bool> step() {
+    const auto index = static_cast<int64_t>(journal_.log.size());
+    const Step step = plan_.step(index);
+    const int64_t begin = env_.monotonic_us();
+    double loss = 0;
+    for (const auto& micro : step.micro) {
+      if (cancel_.requested()) return false;
+      RETORT_ASSIGN(const double sum,
+                    backend_.accumulate(plan_.micro_batch(micro), 1.0 / static_cast<double>(step.targets)));
+      loss += sum;
+    }
+    if (cancel_.requested()) return false;
+    LogRow row;
+    row.step = index + 1;
+    row.loss = loss / static_cast<double>(step.targets);
+    row.lr = lr_ * learning_rate_factor(options_.schedule, row.step, plan_.steps());
+    if (!std::isfinite(row.loss))
+      return fail(Code::Invalid, "the loss is {} at step {}; lower optimizer.lr (now {})", row.loss, row.step, row.lr);
+    Update update;
+    update.step = row.step;
+    update.lr = row.lr;
+    update.beta1 = options_.optimizer.beta1;
+    update.beta2 = options_.optimizer.beta2;
+    update.eps = options_.optimizer.eps;
+    update.weight_decay = options_.optimizer.weight_decay;
+    update.clip = options_.optimizer.clip;
+    RETORT_ASSIGN(row.grad_norm, backend_.update(update));
+    row.tokens = step.tokens;
+    row.targets = step.targets;
+    row.flops = step.flops;
+    row.seconds = 1e-6 * static_cast<double>(env_.monotonic_us() - begin);
+    journal_.log.push_back(row);
+    return true;
+  }
+
+  const Options& options_;
+  double lr_;
+  Plan& plan_;
+  Backend& backend_;
+  Workspace& workspace_;
+  Journal& journal_;
+  Env& env_;
+  const Cancel& cancel_;
+};
+
+void sum_up(Report& report) {
+  report.steps = static_cast<int64_t>(report.log.size());
+  for (const LogRow& row : report.log) {
+    report.tokens += row.tokens;
+    report.target_tokens += row.targets;
+    report.flops += row.flops;
+    report.seconds += row.seconds;
+  }
+  if (report.log.empty()) return;
+  report.first_loss = report.log.front().loss;
+  double weighted = 0, weight = 0;
+  for (size_t i = report.log.size() - std::max<size_t>(1, report.log.size() / 10); i < report.log.size(); ++i) {
+    weighted += report.log[i].loss * static_cast<double>(report.log[i].targets);
+    weight += static_cast<double>(report.log[i].targets);
+  }
+  report.last_loss = weighted / weight;
+}
+
+}  // namespace
+
+Status check(const Options& o) {
+  if (o.method != "full" && o.method != "lora")
+    return fail(Code::Invalid, "method `{}` is unknown; choose full or lora", o.method);
+  if (o.format != "think" && o.format != "plain" && o.format != "answer")
+    return fail(Code::Invalid, "format `{}` is unknown; choose think, plain or answer", o.format);
+  for (const auto& [value, name] :
+       {std::pair{o.max_length, "max_length"}, {o.batch_size, "batch_size"}, {o.micro_tokens, "micro_tokens"}})
+    if (value < 1) return fail(Code::Invalid, "{} {} must be 1 or more", name, value);
+  if (!(o.epochs > 0)) return fail(Code::Invalid, "epochs {} must be above 0", o.epochs);
+  if (o.max_steps < 0) return fail(Code::Invalid, "max_steps {} must be 0 (off) or more", o.max_steps);
+  if (!(o.max_flops >= 0)) return fail(Code::Invalid, "max_flops {} must be 0 (off) or more", o.max_flops);
+  if (o.threads < 0) return fail(Code::Invalid, "threads {} must be 0 (all) or more", o.threads);
+  const OptimizerOptions& a = o.optimizer;
+  for (const auto& [value, name] : {std::pair{a.beta1, "beta1"}, {a.beta2, "beta2"}})
+    if (!(value >= 0 && value < 1)) return fail(Code::Invalid, "optimizer.{} {} is outside 0 to below 1", name, value);
+  for (const auto& [value, name] :
+       {std::pair{a.lr, "lr"}, {a.weight_decay, "weight_decay"}, {a.clip, "clip"}, {a.eps, "eps"}})
+    if (!(value >= 0)) return fail(Code::Invalid, "optimizer.{} {} must be 0 or more", name, value);
+  return check(o.schedule);
+}
+
+Json encode(const Report& r) {
+  return {{"steps", r.steps},
+          {"parameters", r.parameters},
+          {"trained_parameters", r.trained_parameters},
+          {"tokens", r.tokens},
+          {"target_tokens", r.target_tokens},
+          {"flops", r.flops},
+          {"first_loss", r.first_loss},
+          {"last_loss", r.last_loss},
+          {"data",
+           {{"examples", r.data.examples},
+            {"cut", r.data.cut},
+            {"cut_tokens", r.data.cut_tokens},
+            {"skipped", r.data.skipped},
+            {"tokens", r.data.tokens},
+            {"target_tokens", r.data.target_tokens}}},
+          {"run",
+           {{"seconds", r.seconds},
+            {"resumed_from", r.resumed_from},
+            {"lost_steps", r.lost_steps},
+            {"lost_flops", r.lost_flops},
+            {"lost_seconds", r.lost_seconds}}}};
+}
+
+Result<Report> run(const Options& options, const Task& task, Source<Example>& source,
+                   const std::function<void(const Snapshot&)>& watch, Env& env, const Cancel& cancel) {
+  RETORT_TRY(check(options));
+  if (task.out.empty()) return fail(Code::Invalid, "no output directory; name one");
+  std::string out = task.out;
+  while (out.size() > 1 && out.back() == '/') out.pop_back();
+  if (env.exists(out) && !task.replace)
+    return fail(Code::Invalid, "{} exists; choose another directory or allow its replacement", out);
+  const bool lora = options.method == "lora";
+  if (lora && task.base.empty()) return fail(Code::Invalid, "method lora needs a base model; give one or choose full");
+
+  Report report;
+  RETORT_ASSIGN(const std::vector<Example> examples, read_all(source));
+  RETORT_ASSIGN(Student student,
+                task.base.empty() ? new_student(options, task.tokenizer, examples, env) : load_student(task.base));
+  if (options.max_length > student.config.max_context)
+    return fail(Code::Invalid, "max_length {} passes the model's context of {}; lower it", options.max_length,
+                student.config.max_context);
+  RETORT_ASSIGN(std::vector<Sample> samples, make_samples(examples, student.maker, options, report.data));
+
+  BackendSpec spec;
+  spec.shape = shape(student.config);
+  if (lora) spec.lora = {options.lora.rank, options.lora.alpha, options.lora.targets};
+  if (lora && options.lora.rank < 1) return fail(Code::Invalid, "lora.rank {} must be 1 or more", options.lora.rank);
+  spec.threads = options.threads > 0 ? options.threads : available_threads();
+  const std::string mark = fingerprint(options, student, samples, spec.threads);
+  const Shape model_shape = spec.shape;
+  const LoraShape lora_shape = spec.lora;
+  std::vector<float> frozen;
+  if (lora) frozen = student.weights;
+  report.parameters = static_cast<int64_t>(student.weights.size());
+  spec.weights = std::move(student.weights);
+  RETORT_ASSIGN(const auto backend, open_backend(std::move(spec)));
+  report.trained_parameters = backend->layout().size;
+  if (lora) start_adapters(backend->part(Part::Weights), backend->layout(), options.seed);
+
+  Plan plan(std::move(samples), options, model_shape, lora_shape);
+  Workspace workspace(out + ".training", env);
+  RETORT_ASSIGN(Journal journal, workspace.open(mark, {backend->part(Part::Weights), backend->part(Part::FirstMoment),
+                                                       backend->part(Part::SecondMoment)}));
+  report.resumed_from = static_cast<int64_t>(journal.log.size());
+  Loop loop(options, peak_lr(options, task), plan, *backend, workspace, journal, env, cancel);
+  RETORT_TRY(loop.run(watch));
+
+  report.log = std::move(journal.log);
+  report.lost_steps = workspace.lost_steps;
+  report.lost_flops = workspace.lost_flops;
+  report.lost_seconds = workspace.lost_seconds;
+  sum_up(report);
+  const std::span<const float> trained = backend->part(Part::Weights);
+  const std::string adapter_path = workspace.path("adapter");
+  if (lora) {
+    RETORT_TRY(write_peft_adapter(adapter_path, adapter(model_shape, lora_shape, trained, task.base), true, env));
+    merge(frozen, model_shape, trained, lora_shape);
+  }
+  model::HfDirectory content = directory(student, lora ? std::span<const float>(frozen) : trained);
+  content.extra_files = {{"train_log.jsonl", log_text(report.log)},
+                         {"train_report.json", encode(report).dump(2) + "\n"}};
+  RETORT_TRY(write_hf_directory(out, content, task.replace, env));
+  if (lora) RETORT_TRY(env.rename(adapter_path, out + "/adapter"));
+  RETORT_TRY(workspace.remove());
+  return report;
+}
+
+}  // namespace retort::train
