@@ -62,42 +62,43 @@ TEST(Generate, ImpossibleOptionsAreNamed) {
   EXPECT_NE(generate(options).error().message.find("could be drawn"), std::string::npos);
 }
 
-// Every equation in a chain must be true, whatever the numbers.
-int64_t value(const std::string& expression) {
-  int64_t total = 0, sign = 1, product = 0;
-  bool have = false;
-  char op = '+';
-  std::string number;
-  const auto take = [&] {
-    const int64_t n = std::stoll(number);
-    product = op == '*' ? product * n : n;
-    have = true;
-    number.clear();
-  };
-  for (const char c : expression + "+") {
-    if (std::isdigit(static_cast<unsigned char>(c)) != 0) {
-      number += c;
-    } else if (number.empty()) {
-      sign = c == '-' ? -sign : sign;
-    } else {
-      take();
-      if (c == '*') {
-        op = '*';
-      } else {
-        total += sign * product;
-        sign = c == '-' ? -1 : 1;
-        op = '+';
-      }
-    }
+TEST(Worked, ColumnsWithCarriesAndBorrows) {
+  const auto chain = [](std::vector<Step> steps) { return worked(steps, Style::Columns); };
+  EXPECT_EQ(chain({{675, '+', 67}}), "675+67\n5+7=12\n7+6=13 +1=14\n6+0=6 +1=7");
+  EXPECT_EQ(chain({{1013, '-', 969}}), "1013-969\n3-9+10=4\n1-6+10=5 -1=4\n0-9+10=1 -1=0\n1-0=1 -1=0");
+  EXPECT_EQ(chain({{3, '-', 50}}), "-(50-3)\n0-3+10=7\n5-0=5 -1=4");
+  EXPECT_EQ(chain({{7, '*', 2289}}), "2289*7\n9*7=63\n8*7=56 +6=62\n2*7=14 +6=20\n2*7=14 +2=16");
+  EXPECT_EQ(chain({{20, '-', 5}, {std::nullopt, '*', 9}}), "20-5\n0-5+10=5\n2-0=2 -1=1; 15*9\n5*9=45\n1*9=9 +4=13");
+}
+
+// Reads a column chain back: the last digits of its columns from the bottom up, the last column whole, are the result.
+int64_t read_columns(const std::string& chain) {
+  const std::string step = chain.substr(chain.rfind("; ") == std::string::npos ? 0 : chain.rfind("; ") + 2);
+  std::string result;
+  size_t line = step.find('\n');
+  const bool negative = step.starts_with("-(");
+  while (line != std::string::npos) {
+    const size_t next = step.find('\n', line + 1);
+    const std::string column = step.substr(line + 1, next == std::string::npos ? next : next - line - 1);
+    const std::string value = column.substr(column.rfind('=') + 1);
+    result = (next == std::string::npos ? value : value.substr(value.size() - 1)) + result;
+    line = next;
   }
-  EXPECT_TRUE(have);
-  return total;
+  return (negative ? -1 : 1) * std::stoll(result);
+}
+
+TEST(Worked, EveryColumnChainLeadsToItsAnswer) {
+  Options options;
+  options.train = 4000;
+  options.test = 0;
+  const auto set = generate(options);
+  ASSERT_TRUE(set.ok());
+  for (const Problem& p : set->train) EXPECT_EQ(read_columns(worked(p.steps, Style::Columns)), p.answer) << p.question;
 }
 
 TEST(Worked, PlainChainsEndInTheAnswer) {
   EXPECT_EQ(worked({{348, '+', 57}, {std::nullopt, '-', 120}}, Style::Plain),
             "First, 348 + 57 = 405. Then, 405 - 120 = 285.");
-  EXPECT_EQ(value("3*4+2"), 14);
 }
 
 }  // namespace
