@@ -1,0 +1,162 @@
+// `retort doctor`: can this machine do the work? Each line is ok, warn or fail, with the next action where there is
+// one. Reads /proc, the C library and the loader only, so it says the same in every locale.
+#include <array>
+#include <cstdlib>
+#include <filesystem>
+
+#include <dlfcn.h>
+#include <fmt/core.h>
+#include <sys/statvfs.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "app/command.h"
+#include "base/env.h"
+#include "base/task_pool.h"
+#include "base/text.h"
+
+namespace retort::app {
+namespace {
+
+struct Finding {
+  std::string check, status, found, next;  // status: "ok", "warn", "fail"; next: what to do, "" where nothing
+};
+
+Finding cpu_features() {
+#if defined(__x86_64__)
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
+  const bool vnni = __builtin_cpu_supports("avx512vnni");
+  const std::string found =
+      fmt::format("x86-64{}{}{}", avx2 ? ", AVX2, FMA" : "", avx512 ? ", AVX-512" : "", vnni ? ", VNNI" : "");
+  if (avx2) return {"cpu", "ok", found, ""};
+  return {"cpu", "warn", found, "without AVX2 everything works, but several times slower"};
+#else
+  return {"cpu", "warn", "not x86-64", "only portable code runs here, several times slower"};
+#endif
+}
+
+Finding threads() {
+  const int usable = available_threads();
+  const long all = ::sysconf(_SC_NPROCESSORS_ONLN);
+  const std::string found =
+      usable < all ? fmt::format("{} of {} (by affinity or cgroup quota)", usable, all) : fmt::format("{}", usable);
+  if (usable >= 2) return {"threads", "ok", found, ""};
+  return {"threads", "warn", found, "one thread is slow; allow more by taskset or the container's CPU limit"};
+}
+
+// Bytes from the first readable of `files` (a cgroup's limit), or 0 where there is none.
+int64_t cgroup_limit(std::initializer_list<const char*> files) {
+  for (const char* file : files) {
+    const auto text = system_env().read_file(file);
+    if (!text.ok()) continue;
+    const std::string word(trim(*text));
+    if (word.empty() || word.find_first_not_of("0123456789") != std::string::npos) continue;  // "max"
+    const int64_t value = std::strtoll(word.c_str(), nullptr, 10);
+    if (value > 0 && value < (int64_t{1} << 60)) return value;
+  }
+  return 0;
+}
+
+std::string gib(double bytes) { return fmt::format("{:.1f} GiB", bytes / (1 << 30)); }
+
+Finding memory() {
+  struct sysinfo info{};
+  if (::sysinfo(&info) != 0) return {"memory", "warn", "unknown", "check /proc is mounted"};
+  double total = static_cast<double>(info.totalram) * info.mem_unit;
+  std::string found = gib(total);
+  const int64_t limit = cgroup_limit({"/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"});
+  if (limit > 0 && static_cast<double>(limit) < total) {
+    total = static_cast<double>(limit);
+    found = gib(total) + " (cgroup limit)";
+  }
+  if (total < 1.5 * (1 << 30)) return {"memory", "fail", found, "give at least 2 GiB; training SmolLM2-135M needs 6"};
+  if (total < 6.0 * (1 << 30)) return {"memory", "warn", found, "training SmolLM2-135M needs about 6 GiB"};
+  return {"memory", "ok", found, ""};
+}
+
+Finding disk() {
+  struct statvfs info{};
+  std::error_code ec;
+  const std::string here = std::filesystem::current_path(ec).string();
+  if (ec || ::statvfs(here.c_str(), &info) != 0) {
+    return {"disk", "fail", "the working folder cannot be read", "change to a folder that exists"};
+  }
+  const double bytes = static_cast<double>(info.f_bavail) * static_cast<double>(info.f_frsize);
+  const std::string found = fmt::format("{} free in {}", gib(bytes), here);
+  if (::access(here.c_str(), W_OK) != 0)
+    return {"disk", "warn", found + ", not writable", "run from a folder you may write"};
+  if (bytes < 0.25 * (1 << 30)) return {"disk", "fail", found, "free at least 1 GiB"};
+  if (bytes < 2.0 * (1 << 30))
+    return {"disk", "warn", found, "a run keeps checkpoints and traces; 2 GiB are comfortable"};
+  return {"disk", "ok", found, ""};
+}
+
+// The folder of optional modules: beside the program, in a build tree and in an installed one.
+std::vector<std::string> module_folders() {
+  std::error_code ec;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", ec).parent_path();
+  return {(program / ".." / "lib" / "retort").lexically_normal().string()};
+}
+
+Finding module_check(const std::string& name, const std::string& file, const std::string& without) {
+  for (const std::string& folder : module_folders()) {
+    const std::string path = folder + "/" + file;
+    if (!system_env().exists(path)) continue;
+    void* const handle = ::dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
+    if (handle == nullptr) {
+      const char* why = ::dlerror();
+      return {name, "fail", fmt::format("{} does not open: {}", path, why == nullptr ? "no reason given" : why),
+              "build again, or install the library it names"};
+    }
+    ::dlclose(handle);
+    return {name, "ok", path, ""};
+  }
+  return {name, "warn", fmt::format("{} not found in {}", file, module_folders().front()), without};
+}
+
+Finding tool(const std::string& name, const std::string& without) {
+  const char* path = std::getenv("PATH");
+  for (const std::string_view folder : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
+    const std::string file = std::string(folder) + "/" + name;
+    if (::access(file.c_str(), X_OK) == 0) return {name, "ok", file, ""};
+  }
+  return {name, "warn", "not found", without};
+}
+
+std::vector<Finding> examine() {
+  return {cpu_features(),
+          threads(),
+          memory(),
+          disk(),
+          module_check("trainer", "libretort_train.so", "`retort train` is not available; build with RETORT_TORCH=ON"),
+          module_check("parquet", "libretort_parquet.so", "Parquet files cannot be read or written; JSONL works"),
+          tool("bwrap", "programs in answers cannot be run in a sandbox; install bubblewrap")};
+}
+
+}  // namespace
+
+Command doctor_command() {
+  return {"doctor", "Check what this machine can do, and say what to do about it",
+          [](CLI::App& cli) -> std::function<Result<int>()> {
+            auto json = std::make_shared<bool>(false);
+            cli.add_flag("--json", *json, "one JSON object a check");
+            return [json]() -> Result<int> {
+              bool failed = false;
+              for (const Finding& f : examine()) {
+                failed = failed || f.status == "fail";
+                if (*json) {
+                  fmt::print(
+                      "{}\n",
+                      to_text(Json{{"check", f.check}, {"status", f.status}, {"found", f.found}, {"next", f.next}}));
+                } else {
+                  fmt::print("{:<4}  {:<8}  {}{}\n", f.status, f.check, f.found,
+                             f.next.empty() ? "" : "\n                -> " + f.next);
+                }
+              }
+              return failed ? 1 : 0;
+            };
+          }};
+}
+
+}  // namespace retort::app
