@@ -5,13 +5,16 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
 #include "model/generator.h"
+#include "model/think.h"
 
 namespace retort::wire {
 
@@ -36,7 +39,7 @@ struct ApiCall {
   bool stream = false;
   bool include_usage = false;  // stream_options
   bool echo = false;           // completions only
-  bool no_completion = false;  // completions with max_tokens 0: the prompt is scored, nothing is kept of what follows
+  bool no_completion = false;  // completions with max_tokens 0: the prompt is scored; one token is made and not shown
 };
 
 // Reads a request body into `call`, starting from `defaults` for the sampling knobs that the client leaves out.
@@ -51,22 +54,22 @@ struct ResponseHead {
   std::string model;
 };
 
-// Whole responses. Log-probabilities are written where a choice has tokens with them asked for (`logprobs`).
-Json chat_response(const ResponseHead& head, const model::Reply& reply, bool logprobs);
-// `replies` by prompt; choice indices run through all of them. `echo`: prompts' text and tokens come first in each.
-// `logprobs`: as asked, -1 for none.
-Json completion_response(const ResponseHead& head, const std::vector<model::Reply>& replies,
-                         const std::vector<std::string>& prompt_texts, const ApiCall& call);
+// Whole responses. Log-probabilities are written where the call asked for them.
+Json chat_response(const ResponseHead& head, const model::Reply& reply, const ApiCall& call);
+// `replies` by prompt; choice indices run through all of them. With `echo` the prompt comes first in text and tokens.
+Json completion_response(const ResponseHead& head, const std::vector<model::Reply>& replies, const ApiCall& call);
 
-// Stream chunks of a chat: role first, then deltas, then the finish reason, then (include_usage) the usage.
+// Stream chunks of a chat: role first, then deltas, then the finish reason, then (include_usage) the usage. `index` is
+// the choice's in the response.
 Json chat_chunk_role(const ResponseHead& head, int index);
-Json chat_chunk(const ResponseHead& head, const model::Delta& delta, bool logprobs);
+Json chat_chunk(const ResponseHead& head, int index, const model::Delta& delta, bool logprobs);
 Json chat_chunk_finish(const ResponseHead& head, int index, const std::string& finish_reason);
-Json chat_chunk_usage(const ResponseHead& head, const Usage& usage);
-// Stream chunks of a completion. `text_offset` is where the delta begins in the choice's text, in characters.
-Json completion_chunk(const ResponseHead& head, const model::Delta& delta, int64_t text_offset, int top_logprobs);
+// Stream chunks of a completion. `text_offset`: where the delta begins in the choice's text, in characters.
+Json completion_chunk(const ResponseHead& head, int index, const model::Delta& delta, bool logprobs,
+                      int64_t text_offset);
 Json completion_chunk_finish(const ResponseHead& head, int index, const std::string& finish_reason);
-Json completion_chunk_usage(const ResponseHead& head, const Usage& usage);
+// The last chunk of either kind.
+Json chunk_usage(const ResponseHead& head, bool chat, const Usage& usage);
 
 Json models_response(const std::vector<std::string>& names, int64_t created);
 Json encode_usage(const Usage& usage);
@@ -75,27 +78,36 @@ Json encode_usage(const Usage& usage);
 struct EncodeOptions {
   bool stream = false;
   bool max_completion_tokens = false;  // the newer name of max_tokens, which OpenAI's reasoning models demand
-  Json extra;                          // members to add or overwrite, null where none
+  Json extra;                          // members to add or overwrite (a null removes), null where none
 };
 Json encode_request(const model::Request& request, const std::string& model, const EncodeOptions& options);
 // A whole response of either kind. Errors: Unavailable for a body that is not one.
 Result<model::Reply> decode_response(const Json& body);
 
-// A streamed response of either kind, put together chunk by chunk.
+// A streamed response of either kind, put together chunk by chunk. Inline <think> becomes reasoning as it arrives.
 class StreamDecoder {
  public:
-  // Takes one chunk and appends the deltas it holds to `out`. Errors: Unavailable for garbage, or what an error object
-  // inside the stream says.
+  // Takes one chunk and appends the deltas it holds to `out`. Errors: Unavailable for garbage.
   Status chunk(const Json& chunk, std::vector<model::Delta>& out);
-  // The reply so far. `complete` is true when each choice has its finish reason.
+  // True when `n` choices have come and each has its finish reason.
   bool complete(int n) const;
-  model::Reply take();
+  bool empty() const { return parts_.empty(); }
+  // Ends the stream: what the splitter of thoughts held back goes to `out`; returns the reply. A choice without a
+  // finish reason gets "unknown". Call once.
+  model::Reply finish(std::vector<model::Delta>& out);
 
  private:
-  model::Reply reply_;
+  struct Part {
+    model::Choice choice;
+    model::ThinkSplitter splitter;
+    bool own_reasoning = false;  // the API parts the thought itself
+    bool chat = true;
+  };
+  Part& part(int index);
+  void append(Part& part, model::Delta delta, std::vector<model::Delta>& out);
+  std::map<int, Part> parts_;
+  std::string model_;
+  Usage usage_;
 };
-
-// Splits a text with inline <think>...</think> into reasoning and content; leaves both alone where `reasoning` is set.
-void split_think(model::Choice& choice);
 
 }  // namespace retort::wire
