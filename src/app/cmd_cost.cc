@@ -1,0 +1,124 @@
+// `retort cost`: what runs used and paid, by stage, from the cost books and attempt logs below the given folders.
+#include <algorithm>
+#include <filesystem>
+#include <set>
+
+#include <fmt/core.h>
+
+#include "app/command.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "collect/collect.h"
+#include "ledger/cost_book.h"
+#include "store/attempt_log.h"
+
+namespace retort::app {
+namespace {
+
+constexpr int kDeepest = 16;  // folders below the one given; a link in a circle ends there
+
+// Cost books and attempt logs at or below `path`, sorted.
+Status find_books(const std::string& path, int depth, Env& env, std::vector<std::string>& books,
+                  std::vector<std::string>& logs) {
+  RETORT_ASSIGN(const auto names, env.list_directory(path));
+  for (const std::string& name : names) {
+    const std::string child = path + "/" + name;
+    if (name == "costs.jsonl")
+      books.push_back(child);
+    else if (name == "collect.sqlite")
+      logs.push_back(child);
+    else if (depth < kDeepest && env.is_directory(child))
+      RETORT_TRY(find_books(child, depth + 1, env, books, logs));
+  }
+  return {};
+}
+
+// Rows of an attempt log that no book beside it has: of a collection that is under way or was killed.
+Status add_unbooked(const std::string& log_path, std::vector<ledger::CostRow>& rows, Env& env) {
+  const std::string book = std::filesystem::path(log_path).replace_filename("costs.jsonl").string();
+  auto log = store::AttemptLog::open_read_only(log_path, env);
+  if (!log.ok()) {
+    if (log.error().code != Code::Unavailable) return within(log_path, std::move(log).error());
+    log::warn("{} is in use; what its run has spent so far is left out", log_path);
+    return {};
+  }
+  auto known = env.exists(book) ? ledger::read_costs(book, env)
+                                : Result<std::vector<ledger::CostRow>>(std::vector<ledger::CostRow>());
+  if (!known.ok()) return std::move(known).error();
+  const std::string model = known->empty() ? "" : known->front().what;
+  auto live = collect::cost_rows(*log, "collect", model);
+  if (!live.ok()) {
+    if (live.error().code != Code::Unavailable) return std::move(live).error();
+    log::warn("{} is in use; what its run has spent so far is left out", log_path);
+    return {};
+  }
+  for (const ledger::CostRow& row : *live) {
+    const bool booked = std::any_of(known->begin(), known->end(), [&](const ledger::CostRow& k) {
+      return k.stage == row.stage && k.run == row.run && k.state == row.state;
+    });
+    if (!booked) rows.push_back(row);
+  }
+  return {};
+}
+
+void print_table(const std::vector<ledger::StageCost>& stages) {
+  fmt::print("{:<12} {:>9} {:>10} {:>10} {:>9} {:>9} {:>12} {:>12} {:>12} {:>9}\n", "stage", "requests", "tokens in",
+             "tokens out", "time", "FLOPs", "cost", "possibly", "failed", "resumed");
+  for (const auto& s : stages) {
+    fmt::print("{:<12} {:>9} {:>10} {:>10} {:>9} {:>9} {:>12} {:>12} {:>12} {:>9}\n", s.stage, s.requests,
+               format_count(static_cast<double>(s.tokens_in)), format_count(static_cast<double>(s.tokens_out)),
+               format_duration(s.seconds), format_count(s.flops), format_usd(s.usd_micros),
+               format_usd(s.possibly_usd_micros), format_usd(s.failed_usd_micros), format_duration(s.resumed_seconds));
+  }
+  fmt::print(
+      "possibly: money whose bill never came, the worst case; failed: work without a usable result; both are part "
+      "of the cost.\n");
+}
+
+Result<int> run(const std::vector<std::string>& folders, bool json, Env& env) {
+  std::vector<ledger::CostRow> rows;
+  std::set<std::string> seen;
+  size_t found = 0;
+  for (const std::string& folder : folders) {
+    std::vector<std::string> books, logs;
+    RETORT_TRY(find_books(folder, 0, env, books, logs));
+    for (const std::string& book : books) {
+      if (!seen.insert(std::filesystem::weakly_canonical(book).string()).second) continue;
+      RETORT_ASSIGN(const auto more, ledger::read_costs(book, env));
+      rows.insert(rows.end(), more.begin(), more.end());
+      ++found;
+    }
+    for (const std::string& log : logs) {
+      if (!seen.insert(std::filesystem::weakly_canonical(log).string()).second) continue;
+      RETORT_TRY(add_unbooked(log, rows, env));
+      ++found;
+    }
+  }
+  if (found == 0)
+    return fail(Code::NotFound, "no cost book (costs.jsonl) below {}; give the folder of a run", folders.front());
+  const auto stages = ledger::by_stage(rows);
+  if (json) {
+    for (const auto& stage : stages) fmt::print("{}\n", to_text(encode(stage)));
+  } else {
+    print_table(stages);
+  }
+  return 0;
+}
+
+}  // namespace
+
+Command cost_command() {
+  return {"cost", "What runs used and paid, by stage, failed and resumed work included",
+          [](CLI::App& cli) -> std::function<Result<int>()> {
+            struct State {
+              std::vector<std::string> folders;
+              bool json = false;
+            };
+            auto state = std::make_shared<State>();
+            cli.add_option("folders", state->folders, "folders of runs")->type_name("DIR")->required();
+            cli.add_flag("--json", state->json, "one JSON object a stage, then the total");
+            return [state]() -> Result<int> { return run(state->folders, state->json, system_env()); };
+          }};
+}
+
+}  // namespace retort::app

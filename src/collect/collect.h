@@ -1,0 +1,95 @@
+// The collector: prompts to a teacher, answers to traces. What it owes: a response that arrived is stored before it
+// counts and is never bought twice; money is reserved before a request is sent and the cap is never passed; the traces
+// of a run that was killed and resumed equal those of an untroubled one. It asks through model::Generator, one attempt
+// a submit; retries are here, because here is the budget.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/cancel.h"
+#include "base/env.h"
+#include "base/money.h"
+#include "base/result.h"
+#include "collect/permission.h"
+#include "ledger/cost_book.h"
+#include "ledger/price.h"
+#include "model/generator.h"
+#include "record/prompt.h"
+#include "record/reject.h"
+#include "record/stream.h"
+#include "record/tally.h"
+#include "record/trace.h"
+#include "store/attempt_log.h"
+
+namespace retort::collect {
+
+struct Options {
+  std::string endpoint;
+  std::string model;
+  std::string cap;
+  int samples = 4;
+  double temperature = 0.7;
+  double top_p = 1.0;
+  int max_tokens = 2048;
+  int64_t seed = -1;
+  std::string system;
+  int64_t limit = 0;
+  int concurrency = 16;
+  int max_attempts = 6;
+  int max_busy = 100;
+  int max_refused = 8;
+  int backoff_ms = 500;
+  int backoff_max_ms = 60'000;
+  int drain_ms = 10'000;
+
+  template <class V>
+  void fields(V&& v) {
+    v("endpoint", endpoint, "the teacher's API, up to and with /v1");
+    v("model", model, "the model's name at that API");
+    v("cap", cap, "dollars that this collection may spend, resumed runs included, such as 5.00");
+    v("samples", samples, "answers asked for each prompt");
+    v("temperature", temperature, "sampling temperature; 0 is greedy");
+    v("top_p", top_p, "nucleus of the distribution that is sampled; 1 is all of it");
+    v("max_tokens", max_tokens, "most tokens of an answer, thought included; the worst case that is reserved");
+    v("seed", seed, "0 or more: each sample is sent with its own seed made of this; -1: none is sent");
+    v("system", system, "a system message put before each prompt that has none");
+    v("limit", limit, "only the first so many prompts; 0: all");
+    v("concurrency", concurrency, "requests in flight at most");
+    v("max_attempts", max_attempts, "failed attempts after which a sample is rejected");
+    v("max_busy", max_busy, "times the teacher may say `later` (429) before a sample is rejected");
+    v("max_refused", max_refused, "refusals (400, 401, 403) in a row that end the run");
+    v("backoff_ms", backoff_ms, "pause after a first failure; doubles with each further one");
+    v("backoff_max_ms", backoff_max_ms, "longest such pause");
+    v("drain_ms", drain_ms, "after Ctrl-C: how long answers under way may still arrive");
+  }
+};
+
+// Where the run keeps its state and who may stop it.
+struct Place {
+  std::string store;  // path of the attempt log (SQLite)
+  Cancel cancel;
+  // For tests: AttemptLog::on_step.
+  std::function<Status(const char*)> on_step;
+};
+
+// Every prompt id comes out as the parent of a trace or as a Reject. Kept traces are ordered by prompt, then sample.
+// Errors: Invalid (options, permission, duplicate ids, a teacher that refuses); Limit (the cap, or the teacher's
+// quota): the message says what was spent and how to go on; Cancelled; Io and Corrupt of the store. After any of them
+// the same call goes on where it stopped. Neither sink is closed.
+Result<Tally> run(const Options& options, const Place& place, const Permission& permission, const ledger::Price& price,
+                  Source<Prompt>& prompts, Sink<Trace>& kept, Sink<Reject>& dropped, model::Generator& teacher,
+                  Env& env);
+
+// The spending in an attempt log as rows for the cost book: one run of the log may give rows "done", "failed" and
+// "possibly charged". `name` tells collections in one book apart; `model` is what was asked.
+Result<std::vector<ledger::CostRow>> cost_rows(store::AttemptLog& log, const std::string& name,
+                                               const std::string& model);
+
+// The most that a request for `messages` can cost: its bytes bound its tokens (a byte-level token is at least a byte),
+// with room for what a template adds.
+UsdMicros worst_cost(const ledger::Price& price, const std::vector<Message>& messages, int max_tokens);
+
+}  // namespace retort::collect

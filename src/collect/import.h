@@ -1,0 +1,53 @@
+// Published reasoning as traces: rows of a data set that already hold answers. Same permission gate, same records as
+// bought traces; finish_reason is "imported" and raw_hash is that of the row. GSM8K's worked solutions become the
+// reasoning, with the calculator annotations `<<48/2=24>>` removed (they are marks for a tool, not text), and the final
+// answer becomes the content: "The answer is \boxed{72}."
+#pragma once
+
+#include <string>
+
+#include "base/env.h"
+#include "base/json.h"
+#include "base/result.h"
+#include "collect/permission.h"
+#include "record/prompt.h"
+#include "record/reject.h"
+#include "record/stream.h"
+#include "record/tally.h"
+#include "record/trace.h"
+
+namespace retort::collect {
+
+// A line of the data set as it is.
+struct Row {
+  Json json;
+};
+inline Status decode(const Json& json, Row& out) {
+  out.json = json;
+  return {};
+}
+
+struct ImportOptions {
+  std::string format = "auto";
+  std::string system;
+  std::string task;
+  int64_t limit = 0;
+
+  template <class V>
+  void fields(V&& v) {
+    v("format", format, "auto, gsm8k, sharegpt, messages or columns (question, reasoning, response)");
+    v("system", system, "a system message put before each prompt that has none");
+    v("task", task, "the task's name where rows do not give one");
+    v("limit", limit, "only the first so many rows; 0: all");
+  }
+};
+
+// Each row's id comes out as the parent of a trace or as a Reject ("malformed", "empty"). Errors: Invalid (options,
+// permission, duplicate ids), and the source's own. Neither sink is closed.
+Result<Tally> run_import(const ImportOptions& options, const Permission& permission, Source<Row>& rows,
+                         Sink<Trace>& kept, Sink<Reject>& dropped, Env& env);
+
+// "48/2 = <<48/2=24>>24" to "48/2 = 24".
+std::string without_annotations(std::string_view solution);
+
+}  // namespace retort::collect

@@ -1,0 +1,103 @@
+#include "collect/plan.h"
+
+#include <unordered_set>
+#include <utility>
+
+#include "base/hash.h"
+#include "base/random.h"
+
+namespace retort::collect {
+namespace {
+
+// A chat template adds tokens that the messages do not show: role marks, a default system message.
+constexpr int64_t kTemplateTokens = 1024;
+
+Status check(const Options& o) {
+  if (o.endpoint.empty()) return fail(Code::Invalid, "`endpoint` is empty; give the teacher's address up to /v1");
+  if (o.model.empty()) return fail(Code::Invalid, "`model` is empty; give the model's name at {}", o.endpoint);
+  if (o.samples < 1) return fail(Code::Invalid, "`samples` is {}; give 1 or more", o.samples);
+  if (o.concurrency < 1) return fail(Code::Invalid, "`concurrency` is {}; give 1 or more", o.concurrency);
+  if (o.max_tokens < 1)
+    return fail(Code::Invalid, "`max_tokens` is {}; give 1 or more, the cap cannot be kept for answers without end",
+                o.max_tokens);
+  if (!(o.temperature >= 0)) return fail(Code::Invalid, "`temperature` is {}; give 0 or more", o.temperature);
+  if (!(o.top_p > 0 && o.top_p <= 1)) return fail(Code::Invalid, "`top_p` is {}; give more than 0, at most 1", o.top_p);
+  if (o.limit < 0) return fail(Code::Invalid, "`limit` is {}; give 0 (all) or more", o.limit);
+  if (o.max_attempts < 1 || o.max_busy < 1 || o.max_refused < 1)
+    return fail(Code::Invalid, "`max_attempts`, `max_busy` and `max_refused` must be 1 or more");
+  if (o.backoff_ms < 0 || o.backoff_max_ms < o.backoff_ms)
+    return fail(Code::Invalid, "`backoff_ms` is {} and `backoff_max_ms` {}; give 0 or more and no less than that",
+                o.backoff_ms, o.backoff_max_ms);
+  return {};
+}
+
+Item make_item(const Options& o, const Prompt& prompt, int sample) {
+  Item item;
+  item.sample = sample;
+  item.sampling.temperature = o.temperature;
+  item.sampling.top_p = o.top_p;
+  item.sampling.max_tokens = o.max_tokens;
+  item.params = {{"model", o.model}, {"temperature", o.temperature}, {"top_p", o.top_p}, {"max_tokens", o.max_tokens}};
+  if (o.seed >= 0) {
+    Random random(static_cast<uint64_t>(o.seed), fnv1a(fmt::format("{}\n{}", prompt.id, sample)));
+    const uint64_t seed = random.next() >> 33;  // 31 bits: some APIs refuse more
+    item.sampling.seed = seed;
+    item.params["seed"] = seed;
+  }
+  item.params_hash = sha256(to_text({item.params, encode(prompt.messages)}));
+  return item;
+}
+
+}  // namespace
+
+UsdMicros worst_cost(const ledger::Price& price, const std::vector<Message>& messages, int max_tokens) {
+  const int64_t bytes = static_cast<int64_t>(to_text(encode(messages)).size());
+  return ledger::worst_case(price, bytes + kTemplateTokens, max_tokens);
+}
+
+Result<Plan> make_plan(const Options& options, const ledger::Price& price, Source<Prompt>& prompts) {
+  RETORT_TRY(check(options));
+  Plan plan;
+  std::unordered_set<std::string> ids;
+  while (options.limit == 0 || static_cast<int64_t>(plan.prompts.size()) < options.limit) {
+    RETORT_ASSIGN(std::optional<Prompt> prompt, prompts.next());
+    if (!prompt) break;
+    if (!ids.insert(prompt->id).second)
+      return fail(Code::Invalid, "two prompts have the id `{}`; ids must be unique within a data set", prompt->id);
+    if (!options.system.empty() && prompt->messages.front().role != "system")
+      prompt->messages.insert(prompt->messages.begin(), Message{"system", options.system, "", {}});
+    const UsdMicros reserve = worst_cost(price, prompt->messages, options.max_tokens);
+    for (int sample = 0; sample < options.samples; ++sample) {
+      Item item = make_item(options, *prompt, sample);
+      item.prompt = plan.prompts.size();
+      item.reserve = reserve;
+      plan.items.push_back(std::move(item));
+    }
+    plan.prompts.push_back(std::move(*prompt));
+  }
+  return plan;
+}
+
+Trace make_trace(const Prompt& prompt, const Item& item, const Permission& permission, const model::Reply& reply,
+                 const std::string& raw_hash) {
+  const model::Choice& choice = reply.choices.front();
+  Trace t;
+  t.id = short_id(fmt::format("{}\n{}\n{}", prompt.id, item.sample, raw_hash));
+  t.prompt_id = prompt.id;
+  t.sample = item.sample;
+  t.messages = prompt.messages;
+  t.answer = prompt.answer;
+  t.task = prompt.task;
+  t.reasoning = choice.reasoning;
+  t.content = choice.content;
+  t.finish_reason = choice.finish_reason;
+  t.teacher = permission.name;
+  t.model = reply.model;
+  t.permission_hash = permission.hash;
+  t.raw_hash = raw_hash;
+  t.params = item.params;
+  t.usage = reply.usage;
+  return t;
+}
+
+}  // namespace retort::collect
