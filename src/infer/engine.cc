@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <condition_variable>
 #include <deque>
+#include <exception>
 #include <limits>
 #include <mutex>
 #include <thread>
@@ -48,7 +49,6 @@ struct Sequence {
   std::vector<int32_t> ids;  // prompt and what was generated
   int cached = 0;            // of these, how many the cache holds
   bool prompt_done = false;  // the job's prompt has been run once
-  bool paused = false;       // lost its cache to others; will be computed again, to the same bits
   TextStream text;
   model::Choice choice;
   bool done = false;
@@ -92,7 +92,7 @@ struct Engine::State {
   int64_t pages_in_use() const;
   model::Token token_at(std::span<const float> logits, int32_t id, int top) const;
   void accept(Sequence& sequence, model::Token token);
-  void fail_job(const std::shared_ptr<Job>& job, Error error);
+  void fail_job(std::shared_ptr<Job> job, Error error);
   void start_choice(const std::shared_ptr<Job>& job);
   void finish_choice(Sequence& sequence, const char* reason, TextPiece piece, std::vector<model::Token> tokens);
 };
@@ -227,12 +227,18 @@ void Engine::State::run() {
       if (submitted.empty()) return;
       continue;
     }
-    admit();
-    step();
+    try {
+      admit();
+      step();
+    } catch (const std::exception& e) {
+      const Error error = fail(Code::Internal, "the engine could not go on with this request: {}", e.what());
+      while (!active.empty()) fail_job(active.front()->job, error);
+    }
   }
 }
 
-void Engine::State::fail_job(const std::shared_ptr<Job>& job, Error error) {
+// By value: the sequence that `job` came from goes away here.
+void Engine::State::fail_job(std::shared_ptr<Job> job, Error error) {
   std::erase_if(active, [&](const auto& sequence) { return sequence->job == job; });
   std::erase(waiting, job);
   job->callbacks.on_done(std::move(error));
@@ -251,7 +257,9 @@ int64_t Engine::State::pages_in_use() const {
 void Engine::State::admit() {
   for (size_t i = 0; i < waiting.size();) {
     const auto job = waiting[i];
-    const bool prompt_running = job->started > 0 && !job->prompt_cache;
+    const bool prompt_running = std::any_of(active.begin(), active.end(), [&](const auto& sequence) {
+      return sequence->job == job && !sequence->prompt_done;
+    });
     if (!prompt_running) {
       while (job->started < job->request.n && static_cast<int>(active.size()) < options.max_batch) {
         const int needed = pages_for(static_cast<int>(job->prompt.size()) + 1);
@@ -278,7 +286,6 @@ void Engine::State::start_choice(const std::shared_ptr<Job>& job) {
                                           job->prompt,
                                           0,
                                           false,
-                                          false,
                                           TextStream(job->request.sampling.stop, job->split_thought, job->in_thought),
                                           {},
                                           false});
@@ -293,7 +300,8 @@ void Engine::State::start_choice(const std::shared_ptr<Job>& job) {
   if (!sequence->done) active.push_back(std::move(sequence));
 }
 
-// Room for `count` more positions; takes the pages of the youngest others where they have run out.
+// Room for `count` more positions; takes the pages of the youngest others where they have run out. Those run their
+// tokens again later, to the same bits.
 bool Engine::State::make_room(Sequence& sequence, int count) {
   const int needed = pages_for(sequence.cached + count) - sequence.cache.pages();
   while (needed > 0 && pages_in_use() + needed > page_limit) {
@@ -309,7 +317,7 @@ bool Engine::State::make_room(Sequence& sequence, int count) {
     if (victim == nullptr || !later) {
       bool freed = false;
       for (const auto& job : waiting)
-        if (job->prompt_cache && job != sequence.job) {
+        if (job->prompt_cache) {
           job->prompt_cache.reset();  // its next choice runs the prompt again
           freed = true;
         }
@@ -318,7 +326,6 @@ bool Engine::State::make_room(Sequence& sequence, int count) {
     }
     victim->cache.truncate(0);
     victim->cached = 0;
-    victim->paused = true;
   }
   return true;
 }
@@ -373,7 +380,6 @@ void Engine::State::step() {
       }
       if (!decoding) budget -= count;
       if (const Status status = feed(s, count); !status.ok()) broken.emplace_back(s.job, status.error());
-      s.paused = false;
     }
   }
   for (auto& [job, error] : broken) {

@@ -1,12 +1,14 @@
 // TextStream: from token bytes to text that may be shown. It ends the text before the first stop string (also where
 // that spans tokens), holds back what may still become part of one or of a UTF-8 sequence, and splits a leading
-// <think>...</think> into reasoning and content. Pieces taken one after another add up to the whole, whatever the
-// token borders.
+// <think>...</think> into reasoning and content (model/think.h). Pieces taken one after another add up to the whole,
+// whatever the token borders.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "model/think.h"
 
 namespace retort::infer {
 
@@ -27,18 +29,17 @@ class TextStream {
   bool push(std::string_view bytes, TextPiece& out);
   // The end of the text: adds what was held back.
   void finish(TextPiece& out);
-  bool in_thought() const { return mode_ == Mode::Thought; }
+  // The next token belongs to the thought, as far as shown text can tell.
+  bool in_thought() const { return thinking_; }
 
  private:
-  enum class Mode { Start, Thought, Content };
   void show(std::string_view valid, bool last, TextPiece& out);
 
   std::vector<std::string> stops_;
-  size_t longest_stop_ = 0;
   std::string pending_;  // bytes not shown yet
-  Mode mode_;
-  bool skip_space_ = false;  // at the start of a thought, or of the content after one
-  std::string unsplit_;      // shown as text, but not yet told apart into reasoning and content
+  bool split_thought_;
+  bool thinking_;
+  model::ThinkSplitter splitter_;
 };
 
 }  // namespace retort::infer
