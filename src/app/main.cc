@@ -14,8 +14,14 @@ namespace retort::app {
 
 // In the order of --help: the flow first, then the parts anyone can check.
 // (each is defined in cmd_<name>.cc)
+Command inspect_command();
+Command doctor_command();
+Command export_command();
 
 constexpr Command (*kCommands[])() = {
+    inspect_command,
+    doctor_command,
+    export_command,
     nullptr,
 };
 
@@ -29,7 +35,9 @@ int report(const Error& error) {
 }
 
 int main_checked(int argc, char** argv) {
-  CLI::App cli{std::string("Distil a strong teacher into a small open reasoning model, and trust the result.\n") + kFlow, "retort"};
+  CLI::App cli{
+      std::string("Distil a strong teacher into a small open reasoning model, and trust the result.\n") + kFlow,
+      "retort"};
   cli.set_version_flag("--version", std::string("retort ") + RETORT_VERSION);
   cli.require_subcommand(1);
   cli.fallthrough();
