@@ -37,6 +37,7 @@ Example example(const std::string& question, const std::string& reasoning, const
 
 TEST(Samples, OnlyTheAnswerIsInTheLoss) {
   Options options;
+  options.max_length = 100;
   DataSummary summary;
   const auto samples = make_samples({example("2+2?", "two and two", "4")}, bytes(), options, summary);
   ASSERT_TRUE(samples.ok());

@@ -90,7 +90,7 @@ struct CheckpointOptions {
 struct Options {
   std::string method = "full";
   std::string format = "think";
-  int max_length = 1024;
+  int max_length = 0;
   int batch_size = 16;
   double epochs = 1;
   int64_t max_steps = 0;
@@ -109,7 +109,8 @@ struct Options {
     v("format", format,
       "think: the thought in <think> marks, then the answer; plain: thought and answer as one text; answer: no "
       "thought");
-    v("max_length", max_length, "tokens of an example; longer ones are cut at the end and counted");
+    v("max_length", max_length,
+      "tokens of an example; longer ones are cut at the end and counted; 0: the model's context, at most 2048");
     v("batch_size", batch_size, "examples in a step");
     v("epochs", epochs, "passes over the examples");
     v("max_steps", max_steps, "steps; above 0 it replaces epochs");

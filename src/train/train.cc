@@ -15,6 +15,7 @@
 namespace retort::train {
 namespace {
 
+constexpr int kDefaultLength = 2048;
 constexpr double kScratchLr = 2e-3, kFullLr = 5e-5, kLoraLr = 3e-4;
 
 double peak_lr(const Options& o, const Task& task) {
@@ -268,9 +269,10 @@ Status check(const Options& o) {
     return fail(Code::Invalid, "method `{}` is unknown; choose full or lora", o.method);
   if (o.format != "think" && o.format != "plain" && o.format != "answer")
     return fail(Code::Invalid, "format `{}` is unknown; choose think, plain or answer", o.format);
-  for (const auto& [value, name] :
-       {std::pair{o.max_length, "max_length"}, {o.batch_size, "batch_size"}, {o.micro_tokens, "micro_tokens"}})
+  for (const auto& [value, name] : {std::pair{o.batch_size, "batch_size"}, {o.micro_tokens, "micro_tokens"}})
     if (value < 1) return fail(Code::Invalid, "{} {} must be 1 or more", name, value);
+  if (o.max_length < 0)
+    return fail(Code::Invalid, "max_length {} must be 0 (the model's context) or more", o.max_length);
   if (!(o.epochs > 0)) return fail(Code::Invalid, "epochs {} must be above 0", o.epochs);
   if (o.max_steps < 0) return fail(Code::Invalid, "max_steps {} must be 0 (off) or more", o.max_steps);
   if (!(o.max_flops >= 0)) return fail(Code::Invalid, "max_flops {} must be 0 (off) or more", o.max_flops);
@@ -308,9 +310,10 @@ Json encode(const Report& r) {
             {"lost_seconds", r.lost_seconds}}}};
 }
 
-Result<Report> run(const Options& options, const Task& task, Source<Example>& source,
+Result<Report> run(const Options& given, const Task& task, Source<Example>& source,
                    const std::function<void(const Snapshot&)>& watch, Env& env, const Cancel& cancel) {
-  RETORT_TRY(check(options));
+  RETORT_TRY(check(given));
+  Options options = given;
   if (task.out.empty()) return fail(Code::Invalid, "no output directory; name one");
   std::string out = task.out;
   while (out.size() > 1 && out.back() == '/') out.pop_back();
@@ -323,6 +326,7 @@ Result<Report> run(const Options& options, const Task& task, Source<Example>& so
   RETORT_ASSIGN(const std::vector<Example> examples, read_all(source));
   RETORT_ASSIGN(Student student,
                 task.base.empty() ? new_student(options, task.tokenizer, examples, env) : load_student(task.base));
+  if (options.max_length == 0) options.max_length = std::min(kDefaultLength, student.config.max_context);
   if (options.max_length > student.config.max_context)
     return fail(Code::Invalid, "max_length {} passes the model's context of {}; lower it", options.max_length,
                 student.config.max_context);
