@@ -207,7 +207,9 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
   }
 
   std::vector<Score> resumed;
-  RETORT_ASSIGN(Partial partial, Partial::open(context.partial, key_of(options, model, prompts), env, resumed));
+  RETORT_ASSIGN(
+      Partial partial,
+      Partial::open(context.partial, key_of(options, model + "\n" + context.identity, prompts), env, resumed));
   std::vector<Score> scores(prompts.size() * samples);
   std::vector<bool> present(scores.size());
   std::unordered_map<size_t, std::string> refused;  // prompt -> why
@@ -228,7 +230,7 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
   const int64_t total = done + static_cast<int64_t>(open.size());
 
   Round round(options, generator, env, context.cancel);
-  RETORT_TRY(round.run(
+  const Status asked = round.run(
       std::move(open),
       [&](size_t task) { return request_for(prompts[task / samples], options, static_cast<int>(task % samples)); },
       [&](std::vector<Done> replies) -> Status {
@@ -260,7 +262,8 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
         RETORT_TRY(partial.sync());
         if (context.progress) context.progress(done, total);
         return {};
-      }));
+      });
+  if (!asked.ok()) return asked.error();
 
   for (size_t i = 0; i < prompts.size(); ++i) {
     std::string reason, detail;

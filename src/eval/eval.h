@@ -57,6 +57,7 @@ struct Context {
   // computed again; one of another run is kept beside it as <partial>.old. "": no resuming. The caller removes it when
   // the scores are safe elsewhere.
   std::string partial;
+  std::string identity;  // of the weights, where the generator's name does not tell models apart
   Cancel cancel;
   std::function<void(int64_t done, int64_t total)> progress;  // may be empty; called from the caller's thread
 };
