@@ -17,8 +17,14 @@ namespace retort::app {
 Command inspect_command();
 Command doctor_command();
 Command export_command();
+Command curate_command();
+Command eval_command();
+Command verify_command();
 
 constexpr Command (*kCommands[])() = {
+    curate_command,
+    eval_command,
+    verify_command,
     inspect_command,
     doctor_command,
     export_command,
