@@ -14,6 +14,8 @@ namespace retort::app {
 
 // In the order of --help: the flow first, then the parts anyone can check.
 // (each is defined in cmd_<name>.cc)
+Command serve_command();
+Command chat_command();
 Command inspect_command();
 Command doctor_command();
 Command export_command();
@@ -22,13 +24,7 @@ Command eval_command();
 Command verify_command();
 
 constexpr Command (*kCommands[])() = {
-    curate_command,
-    eval_command,
-    verify_command,
-    inspect_command,
-    doctor_command,
-    export_command,
-    nullptr,
+    curate_command, eval_command, verify_command, inspect_command, doctor_command, export_command, nullptr,
 };
 
 constexpr const char* kFlow =
@@ -53,7 +49,6 @@ int main_checked(int argc, char** argv) {
 
   std::vector<std::pair<CLI::App*, std::function<Result<int>()>>> defined;
   for (const auto make : kCommands) {
-    if (make == nullptr) continue;
     const Command command = make();
     CLI::App* sub = cli.add_subcommand(command.name, command.summary);
     defined.emplace_back(sub, command.define(*sub));

@@ -25,6 +25,7 @@ struct Exchange {
   std::function<void(std::string_view)> on_chunk;
   std::function<void(Result<HttpResponse>)> on_done;
   Cancel cancel;
+  bool stopped() const { return cancel.requested() || request.owner.requested(); }
   std::string shown_url;
   HttpResponse response;
   CURL* easy = nullptr;
@@ -192,7 +193,7 @@ struct CurlTransport::State {
     }
     for (auto& x : taken) {
       Status ready =
-          x->cancel.requested() ? Status(fail(Code::Cancelled, "cancelled before it was sent")) : prepare(*x, options);
+          x->stopped() ? Status(fail(Code::Cancelled, "cancelled before it was sent")) : prepare(*x, options);
       if (!ready.ok()) {
         x->on_done(std::move(ready).error());
         continue;
@@ -225,7 +226,7 @@ struct CurlTransport::State {
     const int64_t now = now_ms();
     for (auto it = active.begin(); it != active.end();) {
       Exchange* x = (it++)->get();  // end() erases only x's own node
-      if (x->cancel.requested()) {
+      if (x->stopped()) {
         end(x, fail(Code::Cancelled, "cancelled with {} bytes of {} received", x->response.body.size(), x->shown_url));
       } else if (now - x->last_byte_ms > x->request.idle_timeout_ms) {
         end(x, fail(Code::Unavailable, "{} sent nothing for {} ms after {} bytes", x->shown_url, now - x->last_byte_ms,

@@ -13,7 +13,7 @@ struct Exchange {
   FakeExchange script;
   std::function<void(std::string_view)> on_chunk;
   std::function<void(Result<HttpResponse>)> on_done;
-  Cancel cancel;
+  Cancel cancel, owner;
   int delay = 0;
   size_t next = 0;
   HttpResponse response;
@@ -40,7 +40,7 @@ struct FakeTransport::State {
 
   // Moves one exchange by a step, without the lock. Its result where it ended.
   static std::optional<Result<HttpResponse>> advance(Exchange& x) {
-    if (x.cancel.requested())
+    if (x.cancel.requested() || x.owner.requested())
       return Result<HttpResponse>(fail(Code::Cancelled, "cancelled with {} bytes received", x.response.body.size()));
     if (x.delay > 0) {
       --x.delay;
@@ -109,6 +109,7 @@ void FakeTransport::send(HttpRequest request, std::function<void(std::string_vie
   x->on_chunk = std::move(on_chunk);
   x->on_done = std::move(on_done);
   x->cancel = std::move(cancel);
+  x->owner = request.owner;
   {
     const std::lock_guard lock(state_->mutex);
     x->script = state_->answer(request, static_cast<int64_t>(state_->seen.size()));

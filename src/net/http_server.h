@@ -67,7 +67,7 @@ struct ServerOptions {
   void fields(V&& v) {
     v("host", host, "address to listen on");
     v("port", port, "port to listen on; 0 takes a free one");
-    v("threads", threads, "threads that serve connections");
+    v("http_threads", threads, "threads that serve connections");
     v("max_connections", max_connections, "connections open at once; more are answered 503");
     v("max_header_bytes", max_header_bytes, "bytes of request line and headers; more are answered 431");
     v("max_body_bytes", max_body_bytes, "bytes of a request's body; more are answered 413");

@@ -27,6 +27,7 @@ struct HttpRequest {
   int64_t timeout_ms = 600'000;       // of the whole exchange
   int64_t idle_timeout_ms = 120'000;  // without a byte received
   int64_t max_body_bytes = 64 << 20;
+  Cancel owner;  // stops it like send()'s `cancel`; for a sender that ends what it sent for others
 };
 
 struct HttpResponse {

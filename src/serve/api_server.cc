@@ -290,7 +290,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(const Options& options, mode
   state->generator = &generator;
   state->defaults = defaults;
   state->env = &env;
-  state->name = options.served_name.empty() ? generator.name() : options.served_name;
+  state->name = generator.name();
   state->created = env.wall_us() / 1'000'000;
   uint8_t random[8];
   env.random_bytes(random);

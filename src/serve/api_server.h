@@ -1,6 +1,6 @@
 // ApiServer: OpenAI's API over a model::Generator: GET /v1/models, /health; POST /v1/chat/completions, /v1/completions.
 // Follows requests to their end, streams what comes, cancels what nobody waits for. Loopback unless keys are given.
-// Non-goals: batching and scheduling (the generator's), TLS, users and quotas.
+// The API's model name is the generator's. Non-goals: batching and scheduling (the generator's), TLS, users and quotas.
 #pragma once
 
 #include <cstdint>
@@ -21,7 +21,6 @@ struct Options {
   std::string key_file;  // one key a line, # begins a comment; "": no keys, loopback only
   int max_requests = 64;
   int max_choices = 128;
-  std::string served_name;
 
   template <class V>
   void fields(V&& v) {
@@ -29,7 +28,6 @@ struct Options {
     v("key_file", key_file, "file of accepted API keys, one a line; needed to listen beyond this machine");
     v("max_requests", max_requests, "requests in work or queued; more are answered 429 with Retry-After");
     v("max_choices", max_choices, "n times prompts of one request at most");
-    v("served_name", served_name, "the model's name in the API [the model's own]");
   }
 };
 
