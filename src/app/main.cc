@@ -16,6 +16,8 @@ namespace retort::app {
 // (each is defined in cmd_<name>.cc)
 Command serve_command();
 Command chat_command();
+Command collect_command();
+Command cost_command();
 Command inspect_command();
 Command doctor_command();
 Command export_command();
