@@ -56,6 +56,8 @@ Result<std::vector<Grade>> grade_all(const std::vector<Candidate>& candidates, m
   std::vector<int> tries(candidates.size());
   size_t in_flight = 0, settled = 0;
   std::optional<Error> failure;
+  Error refusal;
+  size_t refusals = 0;
   while (settled < candidates.size() && (!failure || in_flight > 0)) {
     if (cancel.requested() && !failure) failure = fail(Code::Cancelled, "grading was stopped");
     if (failure) stop.request();
@@ -101,11 +103,14 @@ Result<std::vector<Grade>> grade_all(const std::vector<Candidate>& candidates, m
         continue;
       }
       ++settled;
+      if (!reply.ok()) refusal = reply.error(), ++refusals;
       if (reply.ok() && !reply->choices.empty()) grades[index] = parse_grade(reply->choices.front().content);
       if (progress) progress(static_cast<int64_t>(settled), static_cast<int64_t>(candidates.size()));
     }
   }
   if (failure) return *failure;
+  // One refusal is about its text; nothing but refusals is about the grader (a wrong key, an unknown model).
+  if (refusals > 0 && refusals == candidates.size()) return within("the grader refuses every request", refusal);
   return grades;
 }
 

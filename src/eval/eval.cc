@@ -74,6 +74,25 @@ struct Done {
   Result<model::Reply> reply;
 };
 
+// Tells a refusal of one prompt (too long) from a refusal of all (a wrong key, an unknown model): the same words
+// kInARow times without a reply between, or to every prompt there is.
+class Refusals {
+ public:
+  bool add(const Error& error) {
+    count_ = error.message == last_.message ? count_ + 1 : 1;
+    last_ = error;
+    return count_ >= kInARow;
+  }
+  void clear() { last_ = Error(), count_ = 0; }
+  int64_t count() const { return count_; }
+  const Error& last() const { return last_; }
+
+ private:
+  static constexpr int64_t kInARow = 8;
+  Error last_;
+  int64_t count_ = 0;
+};
+
 // Where the generator's threads leave what is done; outlives the run if a generator is late.
 struct Mailbox {
   std::mutex mutex;
@@ -134,7 +153,10 @@ class Round {
         waiting_.emplace_back(done.task, env_.monotonic_us() + wait_ms * 1000);
       }
       if (!final.empty()) {
-        if (Status status = take(std::move(final)); !status.ok()) return stop(std::move(status).error(), nullptr);
+        if (Status status = take(std::move(final)); !status.ok()) {
+          const bool disk = status.error().code != Code::Invalid && status.error().code != Code::Limit;
+          return stop(std::move(status).error(), disk ? nullptr : take);
+        }
       }
       if (fatal) return stop(*fatal, take);
     }
@@ -213,6 +235,7 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
   std::vector<Score> scores(prompts.size() * samples);
   std::vector<bool> present(scores.size());
   std::unordered_map<size_t, std::string> refused;  // prompt -> why
+  Refusals refusals;
   int64_t done = 0;
   for (Score& score : resumed) {
     const auto it = index.find(score.prompt_id);
@@ -238,10 +261,12 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
           const Prompt& prompt = prompts[item.task / samples];
           ++done;
           if (!item.reply.ok() || item.reply->choices.empty()) {
-            refused.emplace(item.task / samples,
-                            item.reply.ok() ? "the reply has no choice" : item.reply.error().message);
+            const Error why = item.reply.ok() ? fail(Code::Invalid, "the reply has no choice") : item.reply.error();
+            refused.emplace(item.task / samples, why.message);
+            if (refusals.add(why)) return within("every request is refused", why);
             continue;
           }
+          refusals.clear();
           const model::Choice& choice = item.reply->choices.front();
           Score score;
           score.prompt_id = prompt.id;
@@ -264,6 +289,7 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
         return {};
       });
   if (!asked.ok()) return asked.error();
+  if (total > 0 && refusals.count() == total) return within("every request is refused", refusals.last());
 
   for (size_t i = 0; i < prompts.size(); ++i) {
     std::string reason, detail;

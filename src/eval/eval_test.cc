@@ -194,6 +194,18 @@ TEST(Eval, AccountsForEveryPrompt) {
   EXPECT_NE(twice.tally.error().message.find("`p0`"), std::string::npos);
 }
 
+// A wrong key refuses everything: that is an Error, not a task set full of rejects.
+TEST(Eval, TellsAWrongKeyFromALongPrompt) {
+  for (const int n : {3, 60}) {
+    model::FakeGenerator locked([](const model::Request&, int64_t) -> Result<model::FakeAnswer> {
+      return fail(Code::Invalid, "401: wrong key");
+    });
+    const Ran out = evaluate({}, questions(n), locked);
+    ASSERT_FALSE(out.tally.ok()) << n;
+    EXPECT_NE(out.tally.error().message.find("wrong key"), std::string::npos);
+  }
+}
+
 TEST(Eval, StopsWhenAsked) {
   Cancel cancel;
   model::FakeGenerator slow([&](const model::Request& r, int64_t n) {
