@@ -26,7 +26,7 @@ Command eval_command();
 Command verify_command();
 
 constexpr Command (*kCommands[])() = {
-    curate_command, eval_command, verify_command, inspect_command, doctor_command, export_command, nullptr,
+    curate_command, eval_command, verify_command, inspect_command, doctor_command, export_command, serve_command, chat_command,
 };
 
 constexpr const char* kFlow =
