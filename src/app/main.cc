@@ -22,11 +22,12 @@ Command inspect_command();
 Command doctor_command();
 Command export_command();
 Command curate_command();
+Command train_command();
 Command eval_command();
 Command verify_command();
 
 constexpr Command (*kCommands[])() = {
-    curate_command, eval_command, verify_command, inspect_command, doctor_command, export_command, serve_command, chat_command,
+    curate_command, train_command, eval_command, verify_command, inspect_command, doctor_command, export_command, serve_command, chat_command,
 };
 
 constexpr const char* kFlow =

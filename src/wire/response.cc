@@ -341,7 +341,9 @@ Result<model::Reply> decode_response(const Json& body) {
     } else {
       if (!message->is_object()) return garbage("a malformed message", json);
       Message decoded;
-      if (const Status status = decode(*message, decoded); !status.ok()) return garbage(status.error().message, json);
+      Json with_role = *message;
+      with_role["role"] = "assistant";  // some servers leave it out
+      if (const Status status = decode(with_role, decoded); !status.ok()) return garbage(status.error().message, json);
       if (decoded.content.empty()) decoded.content = text_of(*message, "refusal");
       choice.reasoning = decoded.reasoning;
       choice.content = decoded.content;
