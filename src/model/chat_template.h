@@ -18,7 +18,7 @@ namespace retort::model {
 
 struct RenderLimits {
   int64_t steps = 20'000'000;      // statements and expressions evaluated
-  int depth = 200;                 // nested calls and expressions
+  int depth = 1000;                // nested statements, calls and expressions
   size_t output_bytes = 64 << 20;  // of the result and of any string on the way
 };
 
@@ -32,8 +32,10 @@ class ChatTemplate {
  public:
   // Errors: Invalid, with the line. Sources over 1 MiB: Limit.
   static Result<ChatTemplate> parse(std::string_view source);
-  // `variables`: an object (messages, tools, add_generation_prompt, bos_token, eos_token, any other). Errors: Invalid
-  // (raise_exception's own message included), Limit where a bound is passed.
+  // `variables`: an object (messages, tools, add_generation_prompt, bos_token, eos_token, any other). `tools` and
+  // `documents` that are null stay None, as transformers passes them; where a template fails on that (it loops over
+  // them unasked), they count as absent. Errors: Invalid (raise_exception's own message included), Limit where a bound
+  // is passed.
   Result<std::string> render(const Json& variables, const RenderOptions& options = {}) const;
 
   struct Program;

@@ -1,0 +1,501 @@
+// The filters of chat templates, with Jinja's semantics; tojson is transformers' (no HTML escapes, non-ASCII kept).
+#include <algorithm>
+#include <cmath>
+#include <map>
+
+#include "base/text.h"
+#include "model/jinja_eval.h"
+#include "model/unicode.h"
+
+namespace retort::model::jinja {
+namespace {
+
+using Filter = Value (*)(Interpreter& in, const Value& v, Arguments& a);
+
+// a.b.0 of an item; a number in the path is an index.
+Value path(Interpreter& in, const Value& v, const std::string& dotted) {
+  Value out = v;
+  for (const std::string_view part : split(dotted, '.')) {
+    const bool digits =
+        !part.empty() && part.size() < 10 && part.find_first_not_of("0123456789") == std::string_view::npos;
+    out = in.item(out, digits ? Value::integer(std::stoll(std::string(part))) : Value::string(std::string(part)));
+  }
+  return out;
+}
+
+std::vector<Value> items_of(Interpreter& in, const Value& v) {
+  std::vector<Value> items = iterate(v);
+  in.step(static_cast<int64_t>(items.size()));
+  return items;
+}
+
+int64_t length_of(const Value& v) {
+  switch (v.kind()) {
+    case Kind::Undefined: return 0;
+    case Kind::String: return static_cast<int64_t>(length(v.as_string()));
+    case Kind::Dict: return static_cast<int64_t>(v.as_dict().items.size());
+    case Kind::List:
+      if (v.as_list().kind != ListKind::Generator) return static_cast<int64_t>(v.as_list().items.size());
+      [[fallthrough]];
+    default: raise("object of type '{}' has no length", v.type_name());
+  }
+}
+
+// What sorting without case compares.
+Value fold(const Value& v, bool case_sensitive) {
+  return !case_sensitive && v.is(Kind::String) ? Value::string(lower(v.as_string())) : v;
+}
+
+Value by_attribute(Interpreter& in, const Value& v, const Value& attribute) {
+  if (attribute.is(Kind::None)) return v;
+  if (attribute.is_whole()) return in.item(v, attribute);
+  return path(in, v, attribute.text());
+}
+
+Value tojson(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("tojson", a);
+  JsonStyle style;
+  style.ensure_ascii = sig.get_bool("ensure_ascii", false);
+  const Value indent = sig.get("indent", Value::none());
+  const Value separators = sig.get("separators", Value::none());
+  style.sort_keys = sig.get_bool("sort_keys", false);
+  sig.done();
+  if (indent.is_whole()) {
+    style.indent = static_cast<int>(std::clamp<int64_t>(indent.as_int(), 0, 64));
+    style.item_separator = ",";
+  } else if (!indent.is(Kind::None)) {
+    raise("tojson: indent must be an integer");
+  }
+  if (!separators.is(Kind::None)) {
+    const auto parts = iterate(separators);
+    if (parts.size() != 2) raise("tojson: separators must be a pair");
+    style.item_separator = parts[0].text();
+    style.key_separator = parts[1].text();
+  }
+  return in.made(to_json_text(v, style));
+}
+
+Value join(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("join", a);
+  const std::string separator = sig.get("d", Value::string("")).text();
+  const Value attribute = sig.get("attribute", Value::none());
+  sig.done();
+  std::string out;
+  bool first = true;
+  for (const Value& item : items_of(in, v)) {
+    if (!first) out += separator;
+    out += by_attribute(in, item, attribute).text();
+    first = false;
+  }
+  return in.made(std::move(out));
+}
+
+Value map(Interpreter& in, const Value& v, Arguments& a) {
+  std::vector<Value> out;
+  if (a.positional.empty()) {
+    Signature sig("map", a);
+    const Value attribute = sig.get("attribute");
+    const Value fallback = sig.get("default", Value());
+    sig.done();
+    if (attribute.is(Kind::Undefined)) raise("map needs a filter's name or attribute=");
+    for (const Value& item : items_of(in, v)) {
+      Value got = by_attribute(in, item, attribute);
+      out.push_back(got.is(Kind::Undefined) && !fallback.is(Kind::Undefined) ? fallback : got);
+    }
+  } else {
+    const std::string name = a.positional[0].text();
+    if (!in.has_filter(name)) raise("no filter named '{}'", name);
+    for (const Value& item : items_of(in, v)) {
+      Arguments rest{{a.positional.begin() + 1, a.positional.end()}, a.named};
+      out.push_back(in.filter(name, item, rest));
+    }
+  }
+  return Value::list(std::move(out), ListKind::Generator);
+}
+
+Value choose(Interpreter& in, const Value& v, Arguments& a, bool with_attribute, bool keep) {
+  std::vector<Value> out;
+  size_t at = 0;
+  Value attribute = Value::none();
+  if (with_attribute) {
+    if (a.positional.empty()) raise("selectattr and rejectattr need an attribute's name");
+    attribute = a.positional[at++];
+  }
+  const bool has_test = a.positional.size() > at;
+  const std::string name = has_test ? a.positional[at++].text() : "";
+  if (has_test && !in.has_test(name)) raise("no test named '{}'", name);
+  for (const Value& item : items_of(in, v)) {
+    const Value subject = by_attribute(in, item, attribute);
+    Arguments rest{{a.positional.begin() + static_cast<std::ptrdiff_t>(at), a.positional.end()}, a.named};
+    if ((has_test ? in.test(name, subject, rest) : subject.truthy()) == keep) out.push_back(item);
+  }
+  return Value::list(std::move(out), ListKind::Generator);
+}
+
+Value sort(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("sort", a);
+  const bool reverse = sig.get_bool("reverse", false), case_sensitive = sig.get_bool("case_sensitive", false);
+  const Value attribute = sig.get("attribute", Value::none());
+  sig.done();
+  std::vector<std::pair<Value, Value>> keyed;
+  for (const Value& item : items_of(in, v)) {
+    std::vector<Value> keys;
+    if (attribute.is(Kind::String)) {
+      for (const std::string_view part : split(attribute.as_string(), ','))
+        keys.push_back(fold(path(in, item, std::string(part)), case_sensitive));
+    } else {
+      keys.push_back(fold(by_attribute(in, item, attribute), case_sensitive));
+    }
+    keyed.emplace_back(Value::list(std::move(keys)), item);
+  }
+  std::stable_sort(keyed.begin(), keyed.end(), [&](const auto& x, const auto& y) {
+    return reverse ? compare(y.first, x.first) < 0 : compare(x.first, y.first) < 0;
+  });
+  std::vector<Value> out;
+  for (auto& [key, item] : keyed) out.push_back(std::move(item));
+  return Value::list(std::move(out));
+}
+
+Value dictsort(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("dictsort", a);
+  const bool case_sensitive = sig.get_bool("case_sensitive", false);
+  const std::string by = sig.get_string("by", "key");
+  const bool reverse = sig.get_bool("reverse", false);
+  sig.done();
+  if (!v.is(Kind::Dict)) raise("dictsort needs a mapping, not {}", v.type_name());
+  if (by != "key" && by != "value") raise("dictsort: you can only sort by either 'key' or 'value'");
+  auto items = v.as_dict().items;
+  in.step(static_cast<int64_t>(items.size()));
+  const auto key = [&](const auto& p) { return fold(by == "key" ? p.first : p.second, case_sensitive); };
+  std::stable_sort(items.begin(), items.end(), [&](const auto& x, const auto& y) {
+    return reverse ? compare(key(y), key(x)) < 0 : compare(key(x), key(y)) < 0;
+  });
+  std::vector<Value> out;
+  for (const auto& [k, value] : items) out.push_back(Value::list({k, value}, ListKind::Tuple));
+  return Value::list(std::move(out));
+}
+
+Value unique(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("unique", a);
+  const bool case_sensitive = sig.get_bool("case_sensitive", false);
+  const Value attribute = sig.get("attribute", Value::none());
+  sig.done();
+  std::vector<Value> seen, out;
+  for (const Value& item : items_of(in, v)) {
+    const Value key = fold(by_attribute(in, item, attribute), case_sensitive);
+    in.step(static_cast<int64_t>(seen.size()));
+    if (std::any_of(seen.begin(), seen.end(), [&](const Value& s) { return equal(s, key); })) continue;
+    seen.push_back(key);
+    out.push_back(item);
+  }
+  return Value::list(std::move(out), ListKind::Generator);
+}
+
+Value groupby(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("groupby", a);
+  const Value attribute = sig.get("attribute");
+  sig.done();
+  Arguments by{{}, {{"attribute", attribute}}};
+  std::vector<Value> out, group;
+  Value key;
+  const auto close = [&] {
+    if (!group.empty()) out.push_back(Value::list({key, Value::list(std::move(group))}, ListKind::Tuple));
+    group.clear();
+  };
+  for (const Value& item : iterate(sort(in, v, by))) {
+    const Value k = by_attribute(in, item, attribute);
+    if (!group.empty() && !equal(fold(k, false), fold(key, false))) close();
+    if (group.empty()) key = k;
+    group.push_back(item);
+  }
+  close();
+  return Value::list(std::move(out));
+}
+
+Value indent(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("indent", a);
+  const Value width = sig.get("width", Value::integer(4));
+  const bool first = sig.get_bool("first", false), blank = sig.get_bool("blank", false);
+  sig.done();
+  const std::string pad =
+      width.is(Kind::String)
+          ? width.as_string()
+          : std::string(static_cast<size_t>(std::clamp<int64_t>(width.is_whole() ? width.as_int() : 4, 0, 1000)), ' ');
+  std::string out;
+  bool start = true;
+  for (const std::string_view line : split(v.text(), '\n')) {
+    if (!start) out += '\n';
+    if (start ? first : (blank || !line.empty())) out += pad;
+    out += line;
+    start = false;
+  }
+  return in.made(std::move(out));
+}
+
+Value to_int(Interpreter&, const Value& v, Arguments& a) {
+  Signature sig("int", a);
+  const Value fallback = sig.get("default", Value::integer(0));
+  const int64_t base = sig.get_int("base", 10);
+  sig.done();
+  if (v.is_whole()) return Value::integer(v.as_int());
+  if (v.is(Kind::Float))
+    return std::fabs(v.as_double()) < 9e18 ? Value::integer(static_cast<int64_t>(v.as_double())) : fallback;
+  if (!v.is(Kind::String)) return fallback;
+  std::string text = strip(v.as_string(), true, true);
+  std::erase(text, '_');
+  char* end = nullptr;
+  errno = 0;
+  if (base < 2 || base > 36) raise("int: base {} is not supported", base);
+  const long long n = std::strtoll(text.c_str(), &end, static_cast<int>(base));
+  if (!text.empty() && *end == '\0' && errno == 0 && end == text.c_str() + text.size()) return Value::integer(n);
+  const double d = std::strtod(text.c_str(), &end);
+  if (!text.empty() && end == text.c_str() + text.size() && text.find_first_of("xXpP") == std::string::npos &&
+      std::fabs(d) < 9e18)
+    return Value::integer(static_cast<int64_t>(d));
+  return fallback;
+}
+
+Value to_float(Interpreter&, const Value& v, Arguments& a) {
+  Signature sig("float", a);
+  const Value fallback = sig.get("default", Value::real(0));
+  sig.done();
+  if (v.is_number()) return Value::real(v.as_double());
+  if (!v.is(Kind::String)) return fallback;
+  std::string text = strip(v.as_string(), true, true);
+  std::erase(text, '_');
+  char* end = nullptr;
+  const double d = std::strtod(text.c_str(), &end);
+  const bool whole =
+      !text.empty() && end == text.c_str() + text.size() && text.find_first_of("xX") == std::string::npos;
+  return whole ? Value::real(d) : fallback;
+}
+
+Value round_to(Interpreter&, const Value& v, Arguments& a) {
+  Signature sig("round", a);
+  const int64_t precision = std::clamp<int64_t>(sig.get_int("precision", 0), -300, 300);
+  const std::string method = sig.get_string("method", "common");
+  sig.done();
+  if (!v.is_number()) raise("round: a number is needed, not {}", v.type_name());
+  const double d = v.as_double();
+  if (method == "common") {
+    if (v.is_whole() && precision >= 0) return Value::integer(v.as_int());
+    if (precision >= 0) return Value::real(std::stod(fmt::format("{:.{}f}", d, precision)));
+    const double unit = std::pow(10.0, static_cast<double>(-precision));
+    const double r = std::nearbyint(d / unit) * unit;
+    return v.is_whole() ? Value::integer(static_cast<int64_t>(r)) : Value::real(r);
+  }
+  const double unit = std::pow(10.0, static_cast<double>(precision));
+  if (method == "ceil") return Value::real(std::ceil(d * unit) / unit);
+  if (method == "floor") return Value::real(std::floor(d * unit) / unit);
+  raise("round: method must be common, ceil or floor");
+}
+
+// Jinja's title: a new word begins after white space, '-', and opening brackets.
+std::string title(const std::string& s) {
+  std::string out;
+  bool start = true;
+  for (const Value& v : iterate(Value::string(s))) {
+    const std::string& c = v.as_string();
+    out += start ? upper(c) : lower(c);
+    start = is_space(code_point_at(c, 0).value) || std::string_view("-({[<").find(c) != std::string_view::npos;
+  }
+  return out;
+}
+
+std::string capitalize(const std::string& s) {
+  if (s.empty()) return s;
+  const size_t n = code_point_at(s, 0).length;
+  return upper(s.substr(0, n)) + lower(s.substr(n));
+}
+
+Value extreme(Interpreter& in, const Value& v, Arguments& a, int sign) {
+  Signature sig("min/max", a);
+  const bool case_sensitive = sig.get_bool("case_sensitive", false);
+  const Value attribute = sig.get("attribute", Value::none());
+  sig.done();
+  Value best = Value::undefined("No aggregated item, sequence was empty.");
+  bool first = true;
+  for (const Value& item : items_of(in, v)) {
+    const auto key = [&](const Value& x) { return fold(by_attribute(in, x, attribute), case_sensitive); };
+    if (first || compare(key(item), key(best)) * sign > 0) best = item;
+    first = false;
+  }
+  return best;
+}
+
+Value batch(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("batch", a);
+  const int64_t n = sig.get_int("linecount", 1);
+  const Value fill = sig.get("fill_with", Value::none());
+  sig.done();
+  std::vector<Value> out, row;
+  for (const Value& item : items_of(in, v)) {
+    if (static_cast<int64_t>(row.size()) == n) {
+      out.push_back(Value::list(std::move(row)));
+      row.clear();
+    }
+    row.push_back(item);
+  }
+  if (!row.empty()) {
+    while (!fill.is(Kind::None) && static_cast<int64_t>(row.size()) < std::min<int64_t>(n, 100000)) row.push_back(fill);
+    out.push_back(Value::list(std::move(row)));
+  }
+  return Value::list(std::move(out), ListKind::Generator);
+}
+
+std::string escape(const std::string& s) {
+  std::string out;
+  for (const char c : s) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&#34;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
+
+// Filters without arguments from text to text.
+template <std::string (*kFunction)(const std::string&)>
+Value textual(Interpreter& in, const Value& v, Arguments& a) {
+  Signature("filter", a).done();
+  return in.made(kFunction(v.text()));
+}
+std::string upper_of(const std::string& s) { return upper(s); }
+std::string lower_of(const std::string& s) { return lower(s); }
+std::string same(const std::string& s) { return s; }
+
+const std::map<std::string, Filter>& filters() {
+  static const std::map<std::string, Filter> table = {
+      {"tojson", tojson},
+      {"join", join},
+      {"map", map},
+      {"sort", sort},
+      {"dictsort", dictsort},
+      {"unique", unique},
+      {"groupby", groupby},
+      {"indent", indent},
+      {"int", to_int},
+      {"float", to_float},
+      {"round", round_to},
+      {"batch", batch},
+      {"upper", textual<upper_of>},
+      {"lower", textual<lower_of>},
+      {"title", textual<title>},
+      {"capitalize", textual<capitalize>},
+      {"string", textual<same>},
+      {"safe", textual<same>},
+      {"escape", textual<escape>},
+      {"e", textual<escape>},
+      {"select", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, false, true); }},
+      {"reject", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, false, false); }},
+      {"selectattr", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, true, true); }},
+      {"rejectattr", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, true, false); }},
+      {"min", [](Interpreter& in, const Value& v, Arguments& a) { return extreme(in, v, a, -1); }},
+      {"max", [](Interpreter& in, const Value& v, Arguments& a) { return extreme(in, v, a, 1); }},
+      {"length", [](Interpreter&, const Value& v, Arguments&) { return Value::integer(length_of(v)); }},
+      {"count", [](Interpreter&, const Value& v, Arguments&) { return Value::integer(length_of(v)); }},
+      {"list", [](Interpreter& in, const Value& v, Arguments&) { return Value::list(items_of(in, v)); }},
+      {"trim",
+       [](Interpreter& in, const Value& v, Arguments& a) {
+         Signature sig("trim", a);
+         const Value chars = sig.get("chars", Value::none());
+         sig.done();
+         return in.made(strip(v.text(), true, true, chars.is(Kind::String) ? &chars.as_string() : nullptr));
+       }},
+      {"default",
+       [](Interpreter&, const Value& v, Arguments& a) {
+         Signature sig("default", a);
+         const Value fallback = sig.get("default_value", Value::string(""));
+         const bool falsy = sig.get_bool("boolean", false);
+         sig.done();
+         return v.is(Kind::Undefined) || (falsy && !v.truthy()) ? fallback : v;
+       }},
+      {"d", [](Interpreter& in, const Value& v, Arguments& a) { return in.filter("default", v, a); }},
+      {"replace",
+       [](Interpreter& in, const Value& v, Arguments& a) {
+         const Value text = Value::string(v.text());
+         for (Value& p : a.positional) {
+           if (!p.is_number()) p = Value::string(p.text());
+         }
+         return in.call(in.attribute(text, "replace"), a);
+       }},
+      {"first",
+       [](Interpreter& in, const Value& v, Arguments&) {
+         const auto items = items_of(in, v);
+         return items.empty() ? Value::undefined("No first item, sequence was empty.") : items.front();
+       }},
+      {"last",
+       [](Interpreter& in, const Value& v, Arguments&) {
+         if (v.is(Kind::List) && v.as_list().kind == ListKind::Generator) raise("'generator' object is not reversible");
+         const auto items = items_of(in, v);
+         return items.empty() ? Value::undefined("No last item, sequence was empty.") : items.back();
+       }},
+      {"reverse",
+       [](Interpreter& in, const Value& v, Arguments&) {
+         auto items = items_of(in, v);
+         std::reverse(items.begin(), items.end());
+         if (!v.is(Kind::String)) return Value::list(std::move(items), ListKind::Generator);
+         std::string out;
+         for (const Value& c : items) out += c.as_string();
+         return in.made(std::move(out));
+       }},
+      {"items",
+       [](Interpreter& in, const Value& v, Arguments&) {
+         if (v.is(Kind::Undefined)) return Value::list({}, ListKind::Generator);
+         if (!v.is(Kind::Dict)) raise("Can only get item pairs from a mapping.");
+         Arguments none;
+         return Value::list(iterate(in.call(in.attribute(v, "items"), none)), ListKind::Generator);
+       }},
+      {"abs",
+       [](Interpreter&, const Value& v, Arguments&) {
+         if (!v.is_number()) raise("abs: a number is needed, not {}", v.type_name());
+         if (v.is(Kind::Float)) return Value::real(std::fabs(v.as_double()));
+         if (v.as_int() == INT64_MIN) raise_limit("integer beyond 64 bits");
+         return Value::integer(std::abs(v.as_int()));
+       }},
+      {"sum",
+       [](Interpreter& in, const Value& v, Arguments& a) {
+         Signature sig("sum", a);
+         const Value attribute = sig.get("attribute", Value::none());
+         Value total = sig.get("start", Value::integer(0));
+         sig.done();
+         for (const Value& item : items_of(in, v))
+           total = arithmetic(in, Expr::Op::Add, total, by_attribute(in, item, attribute));
+         return total;
+       }},
+      {"attr",
+       [](Interpreter&, const Value& v, Arguments& a) {
+         Signature sig("attr", a);
+         const std::string name = sig.need_string("name");
+         sig.done();
+         return method(v, name);
+       }},
+      {"format",
+       [](Interpreter& in, const Value& v, Arguments& a) {
+         return arithmetic(in, Expr::Op::Modulo, Value::string(v.text()), Value::list(a.positional, ListKind::Tuple));
+       }},
+      {"wordcount",
+       [](Interpreter& in, const Value& v, Arguments&) {
+         Arguments none;
+         return Value::integer(length_of(in.call(in.attribute(Value::string(v.text()), "split"), none)));
+       }},
+  };
+  return table;
+}
+
+}  // namespace
+
+bool Interpreter::has_filter(const std::string& name) const { return filters().count(name) != 0; }
+
+Value Interpreter::filter(const std::string& name, const Value& input, Arguments& a) {
+  step();
+  const auto it = filters().find(name);
+  if (it == filters().end()) raise("no filter named '{}'", name);
+  return it->second(*this, input, a);
+}
+
+}  // namespace retort::model::jinja

@@ -1,0 +1,131 @@
+// Values of a chat template: Python's None, bool, int, float, str, list, tuple, dict and Jinja's Undefined, with
+// Python's rules for truth, equality, order and printing. Immutable but for namespaces, as in Jinja's immutable
+// sandbox. Inside the interpreter errors travel as the exception Failure; chat_template.cc turns it into an Error.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+
+namespace retort::model::jinja {
+
+struct Failure {
+  Error error;
+};
+template <class... Args>
+[[noreturn]] void raise(fmt::format_string<Args...> format, Args&&... args) {
+  throw Failure{fail(Code::Invalid, format, std::forward<Args>(args)...)};
+}
+template <class... Args>
+[[noreturn]] void raise_limit(fmt::format_string<Args...> format, Args&&... args) {
+  throw Failure{fail(Code::Limit, format, std::forward<Args>(args)...)};
+}
+
+class Value;
+class Interpreter;
+struct Arguments;
+
+enum class Kind : uint8_t { Undefined, None, Bool, Int, Float, String, List, Dict, Namespace, Callable };
+// What a Python programmer would call the sequence. Views and generators can be iterated, not indexed.
+enum class ListKind : uint8_t { List, Tuple, Range, View, Generator };
+
+struct ListData {
+  std::vector<Value> items;
+  ListKind kind = ListKind::List;
+  int depth = 1;
+};
+struct DictData {
+  std::vector<std::pair<Value, Value>> items;
+  int depth = 1;
+};
+struct CallableData {
+  std::string name;
+  std::function<Value(Interpreter&, Arguments&)> call;
+};
+
+class Value {
+ public:
+  Value() = default;  // Undefined
+  static Value undefined(std::string why);
+  static Value none();
+  static Value boolean(bool b);
+  static Value integer(int64_t i);
+  static Value real(double d);
+  static Value string(std::string s);
+  static Value list(std::vector<Value> items, ListKind kind = ListKind::List);
+  static Value dict(std::vector<std::pair<Value, Value>> items);
+  static Value name_space(std::shared_ptr<DictData> data);
+  static Value callable(std::string name, std::function<Value(Interpreter&, Arguments&)> call);
+  static Value from_json(const Json& json);
+
+  Kind kind() const { return kind_; }
+  bool is(Kind k) const { return kind_ == k; }
+  bool is_number() const { return kind_ == Kind::Bool || kind_ == Kind::Int || kind_ == Kind::Float; }
+  bool is_whole() const { return kind_ == Kind::Bool || kind_ == Kind::Int; }
+  // Preconditions of the next: the kind that the name says.
+  int64_t as_int() const { return int_; }  // Bool, Int
+  double as_double() const { return kind_ == Kind::Float ? real_ : static_cast<double>(int_); }
+  const std::string& as_string() const { return *static_cast<const std::string*>(data_.get()); }
+  const ListData& as_list() const { return *static_cast<const ListData*>(data_.get()); }
+  const DictData& as_dict() const { return *static_cast<const DictData*>(data_.get()); }  // Dict, Namespace
+  DictData& as_namespace() const { return *static_cast<DictData*>(data_.get()); }
+  const CallableData& as_callable() const { return *static_cast<const CallableData*>(data_.get()); }
+  const void* identity() const { return data_.get(); }
+  // "'x' is undefined"
+  std::string why_undefined() const;
+
+  bool truthy() const;
+  // str(v), as {{ v }} prints it.
+  std::string text() const;
+  std::string repr() const;
+  const char* type_name() const;  // Python's
+
+ private:
+  Kind kind_ = Kind::Undefined;
+  int64_t int_ = 0;
+  double real_ = 0;
+  std::shared_ptr<void> data_;
+};
+
+struct Arguments {
+  std::vector<Value> positional;
+  std::vector<std::pair<std::string, Value>> named;
+};
+
+bool equal(const Value& a, const Value& b);
+// -1, 0, 1; raises where Python has no order. `what` names the operation in the error.
+int compare(const Value& a, const Value& b);
+// nullptr where absent.
+const Value* lookup(const DictData& dict, const Value& key);
+const Value* lookup(const DictData& dict, std::string_view key);
+// `needle in haystack`
+bool contains(const Value& haystack, const Value& needle);
+// What a for loop goes over; raises where it cannot.
+std::vector<Value> iterate(const Value& value);
+
+struct JsonStyle {
+  int indent = -1;  // -1: one line
+  bool ensure_ascii = false;
+  bool sort_keys = false;
+  std::string item_separator = ", ", key_separator = ": ";
+};
+std::string to_json_text(const Value& value, const JsonStyle& style);
+
+// Python's repr of a float.
+std::string float_repr(double d);
+// Code points, and their number.
+std::vector<uint32_t> code_points(std::string_view text);
+size_t length(std::string_view text);
+bool is_space(uint32_t code_point);  // str.isspace
+std::string strip(std::string_view text, bool left, bool right, const std::string* chars = nullptr);
+std::string upper(std::string_view text);
+std::string lower(std::string_view text);
+
+}  // namespace retort::model::jinja
