@@ -25,9 +25,15 @@ Command curate_command();
 Command train_command();
 Command eval_command();
 Command verify_command();
+Command logprobs_command();
+Command perplexity_command();
+Command tokenize_command();
+Command render_command();
 
 constexpr Command (*kCommands[])() = {
-    curate_command, train_command, eval_command, verify_command, inspect_command, doctor_command, export_command, serve_command, chat_command,
+    tokenize_command, render_command,   curate_command,     train_command,  eval_command,
+    verify_command,   inspect_command,  doctor_command,     export_command, serve_command,
+    chat_command,     logprobs_command, perplexity_command,
 };
 
 constexpr const char* kFlow =
