@@ -38,6 +38,7 @@ Status add_unbooked(const std::string& log_path, std::vector<ledger::CostRow>& r
   const std::string book = std::filesystem::path(log_path).replace_filename("costs.jsonl").string();
   auto log = store::AttemptLog::open_read_only(log_path, env);
   if (!log.ok()) {
+    if (log.error().code == Code::NotFound) return {};  // nothing was sent yet
     if (log.error().code != Code::Unavailable) return within(log_path, std::move(log).error());
     log::warn("{} is in use; what its run has spent so far is left out", log_path);
     return {};

@@ -86,6 +86,11 @@ Result<AttemptLog> AttemptLog::open(const std::string& path, Env& env) {
 
 Result<AttemptLog> AttemptLog::open_read_only(const std::string& path, Env& env) {
   RETORT_ASSIGN(auto db, Database::open(path, {.read_only = true, .busy_timeout_ms = 2000}));
+  {
+    RETORT_ASSIGN(auto tables, db.prepare("SELECT COUNT(*) FROM sqlite_master WHERE name = 'meta'"));
+    RETORT_TRY(tables.step());
+    if (tables.integer(0) == 0) return fail(Code::NotFound, "{} is empty: its run died before it began", path);
+  }
   RETORT_TRY(check_format(db));
   return AttemptLog(std::move(db), env);
 }

@@ -67,7 +67,7 @@ class AttemptLog {
  public:
   // Opens or creates the log, starts a run in it, and books attempts that a dead run left in flight as unknown.
   static Result<AttemptLog> open(const std::string& path, Env& env);
-  // For reading summaries while another process may write.
+  // For reading summaries. NotFound where the log is absent or was never begun; Unavailable while a run holds it.
   static Result<AttemptLog> open_read_only(const std::string& path, Env& env);
 
   // The request of this sample, made where absent. `params_hash` is of all that decides the answer: another hash is

@@ -1,0 +1,250 @@
+"""`retort collect` and `retort cost` against a small OpenAI-compatible server that misbehaves on purpose."""
+import http.server
+import json
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from conftest import program, retort, shared
+
+
+class Teacher(http.server.ThreadingHTTPServer):
+    """Answers chat completions; `trouble(key, times)` may name a way to fail. Logs what it served whole."""
+    daemon_threads = True
+
+    def __init__(self, trouble=lambda key, times: None, delay=0.0):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.trouble, self.delay, self.lock = trouble, delay, threading.Lock()
+        self.asked, self.served, self.in_flight, self.most = {}, [], 0, 0
+        self.keys = set()
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_address[1]}/v1"
+
+    def handle_error(self, *_):
+        pass  # a client that was killed is part of the tests
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def do_POST(self):
+        t = self.server
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        key = f'{body["messages"][-1]["content"]}|{body.get("seed")}'
+        with t.lock:
+            times = t.asked.get(key, 0)
+            t.asked[key] = times + 1
+            t.keys.add(self.headers.get("Authorization"))
+            t.in_flight += 1
+            t.most = max(t.most, t.in_flight)
+        try:
+            if t.delay:
+                time.sleep(t.delay)
+            self.answer(t, body, key, t.trouble(key, times))
+        finally:
+            with t.lock:
+                t.in_flight -= 1
+
+    def send(self, status, text, kind="application/json", headers=(), length=None):
+        data = text.encode()
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(data) if length is None else length))
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(data)
+        self.wfile.flush()
+
+    def answer(self, t, body, key, how):
+        if how == "busy":
+            return self.send(429, '{"error":{"message":"later"}}', headers=[("Retry-After", "0")])
+        if how == "wrong key":
+            return self.send(401, '{"error":{"message":"who are you"}}')
+        if how == "html":
+            return self.send(200, "<html><body>Sign in</body></html>", "text/html")
+        if how == "garbage":
+            return self.send(200, "\x00\x01{]" * 20)
+        if how == "error":
+            return self.send(500, "oops", "text/plain")
+        finish = "length" if how == "length" else "stop"
+        thought, answer = f"thinking of {key}", f"The answer is {len(key)}."
+        head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "mock-1"}
+        usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+        if not body.get("stream"):
+            message = {"role": "assistant", "content": answer, "reasoning_content": thought}
+            whole = {**head, "object": "chat.completion", "usage": usage,
+                     "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
+            self.send(200, json.dumps(whole))
+        else:
+            chunks = [{"choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in
+                      ({"role": "assistant", "content": ""}, {"reasoning_content": thought}, {"content": answer})]
+            chunks += [{"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}, {"choices": [], "usage": usage}]
+            text = "".join("data: " + json.dumps({**head, **c}) + "\n\n" for c in chunks) + "data: [DONE]\n\n"
+            if how == "half":
+                self.send(200, text[:len(text) // 2], "text/event-stream", length=len(text))
+                self.close_connection = True
+                return
+            self.send(200, text, "text/event-stream")
+        with t.lock:
+            t.served.append(key)
+
+
+PERMISSION = """name: Mock
+endpoint: {endpoint}
+licence: Apache-2.0
+clause: "you may train on it"
+evidence: the server in this test
+checked_by: the test
+date: 2020-01-01
+allowed_uses: [distillation]
+expires: never
+"""
+
+
+@pytest.fixture
+def place(tmp_path):
+    prompts = [{"id": f"p{i}", "question": f"What is {i} + {i}?", "answer": str(2 * i)} for i in range(12)]
+    (tmp_path / "prompts.jsonl").write_text("".join(json.dumps(p) + "\n" for p in prompts))
+    (tmp_path / "permission.yaml").write_text(PERMISSION.format(endpoint="http://127.0.0.1:*/v1"))
+    (tmp_path / "prices.yaml").write_text("mock: {input: 1.00, output: 2.00}\n")
+    return tmp_path
+
+
+def arguments(place, url, out, *more):
+    return ["collect", "--prompts", place / "prompts.jsonl", "--endpoint", url, "--model", "mock", "--permission",
+            place / "permission.yaml", "--prices", place / "prices.yaml", "--cap", "1.00", "--samples", "2", "--seed", "5",
+            "--concurrency", "4", "--max-tokens", "64", "--backoff-ms", "1", "--backoff-max-ms", "20", "--out", out, *more]
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def costs(folder):
+    return {row["stage"]: row for row in map(json.loads, retort("cost", folder, "--json").stdout.splitlines())}
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_every_kind_of_trouble_is_survived(place, stream):
+    kinds = ["busy", "html", "garbage", "error", "half" if stream else "busy", "length", None]
+    teacher = Teacher(lambda key, times: kinds[sum(map(ord, key)) % len(kinds)] if times == 0 else None)
+    run = retort(*arguments(place, teacher.url, place / "out", "--json", *([] if stream else ["--no-stream"])),
+                 env={"RETORT_API_KEY": "sk-test"})
+    tally = json.loads(run.stdout)
+    assert (tally["in"], tally["kept"], tally["dropped"]) == (12, 24, 0)
+    traces = lines(place / "out" / "traces.jsonl")
+    assert [(t["prompt_id"], t["sample"]) for t in traces] == [(f"p{i}", s) for i in range(12) for s in range(2)]
+    for trace in traces:
+        assert trace["reasoning"].startswith("thinking of What is")
+        assert trace["content"].startswith("The answer is")
+        assert trace["usage"] == {"prompt_tokens": 10, "completion_tokens": 20, "reasoning_tokens": 0}
+        assert len(trace["permission_hash"]) == len(trace["raw_hash"]) == 64
+    assert {t["finish_reason"] for t in traces} == {"stop", "length"}
+    assert len(teacher.served) == 24 and teacher.most <= 4
+    assert teacher.keys == {"Bearer sk-test"}
+    assert "sk-test" not in run.stderr
+    cost = costs(place / "out")["collect"]
+    assert cost["usd_micros"] - cost["possibly_charged_usd_micros"] == 24 * (10 + 40)
+
+
+def test_refusals_name_what_to_write(place):
+    teacher = Teacher()
+    base = arguments(place, teacher.url, place / "out")
+    (place / "permission.yaml").write_text(PERMISSION.format(endpoint="https://api.example.com/v1"))
+    run = retort(*base, check=False)
+    assert run.returncode == 2 and "api.example.com" in run.stderr and "allowed_uses" in run.stderr
+    (place / "permission.yaml").unlink()
+    assert "checked_by:" in retort(*base, check=False).stderr
+    (place / "permission.yaml").write_text(PERMISSION.format(endpoint=teacher.url))
+    (place / "prices.yaml").write_text("other: {input: 1, output: 1}\n")
+    run = retort(*base, check=False)
+    assert run.returncode == 2 and "mock: {input: 2.50, output: 10.00}" in run.stderr
+    assert teacher.asked == {}
+
+
+def test_a_wrong_key_stops_at_once(place):
+    teacher = Teacher(lambda key, times: "wrong key")
+    run = retort(*arguments(place, teacher.url, place / "out"), check=False)
+    assert run.returncode == 2 and "who are you" in run.stderr
+    assert sum(teacher.asked.values()) <= 12 and not (place / "out" / "traces.jsonl").exists()
+
+
+def test_nobody_at_the_address(place):
+    run = retort(*arguments(place, "http://127.0.0.1:1/v1", place / "out", "--json", "--max-attempts", "2"))
+    tally = json.loads(run.stdout)
+    assert tally["kept"] == 0 and tally["reasons"] == {"failed": 24}
+    assert costs(place / "out")["total"]["usd_micros"] == 0
+
+
+def test_the_cap_holds_and_the_run_goes_on(place):
+    teacher = Teacher()
+    tight = arguments(place, teacher.url, place / "out", "--cap", "0.0016")
+    tight[tight.index("--cap"):tight.index("--cap") + 2] = []
+    run = retort(*tight, check=False)
+    assert run.returncode == 7 and "raise --cap" in run.stderr, run.stderr
+    bought = len(teacher.served)
+    assert 0 < bought < 24 and costs(place / "out")["total"]["usd_micros"] <= 1600
+    assert retort(*arguments(place, teacher.url, place / "out")).returncode == 0
+    assert len(teacher.served) == 24 and len(lines(place / "out" / "traces.jsonl")) == 24
+
+
+def test_ctrl_c_keeps_what_arrived(place):
+    teacher = Teacher(delay=0.05)
+    child = subprocess.Popen([program(), *map(str, arguments(place, teacher.url, place / "out"))],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    while len(teacher.served) < 4:
+        time.sleep(0.01)
+    child.send_signal(signal.SIGINT)
+    _, said = child.communicate(timeout=30)
+    assert child.returncode == 130 and "run the same command again" in said
+    retort(*arguments(place, teacher.url, place / "out"))
+    assert len(teacher.served) == 24  # none twice
+
+
+def test_kill_9_loses_no_answer_and_no_cent(place):
+    calm = Teacher()
+    retort(*arguments(place, calm.url, place / "calm"))
+    want = (place / "calm" / "traces.jsonl").read_bytes()
+    rng = random.Random(20)
+    for life in range(8):
+        teacher, out, deaths = Teacher(delay=0.02), place / f"out{life}", 0
+        for _ in range(rng.randint(1, 3)):
+            child = subprocess.Popen([program(), *map(str, arguments(place, teacher.url, out))],
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            time.sleep(rng.uniform(0.02, 0.2))
+            child.send_signal(signal.SIGKILL)
+            deaths += child.wait() == -signal.SIGKILL
+        time.sleep(0.05)  # what is under way at the server ends
+        before = costs(out)["total"]["usd_micros"] if (out / "collect.sqlite").exists() and deaths else 0
+        retort(*arguments(place, teacher.url, out))
+        assert (out / "traces.jsonl").read_bytes() == want
+        assert (out / "rejects.jsonl").read_bytes() == b""
+        assert len(teacher.served) <= 24 + 4 * deaths
+        assert all(times <= 1 + deaths for times in teacher.asked.values())
+        total = costs(out)["total"]
+        assert total["usd_micros"] >= max(before, 50 * len(teacher.served))
+        assert total["usd_micros"] <= 1_000_000
+
+
+def test_import_gsm8k(place):
+    train = shared("gsm8k/train.jsonl")
+    (place / "permission.yaml").write_text(PERMISSION.format(endpoint="import"))
+    run = retort("collect", "--import", train, "--format", "gsm8k", "--permission", place / "permission.yaml", "--limit",
+                 "50", "--task", "gsm8k", "--out", place / "out", "--json")
+    assert json.loads(run.stdout)["kept"] == 50
+    for trace in lines(place / "out" / "traces.jsonl"):
+        assert "<<" not in trace["reasoning"] and trace["content"] == f"The answer is \\boxed{{{trace['answer']}}}."
+        assert trace["task"] == "gsm8k" and trace["finish_reason"] == "imported"
+    run = retort("collect", "--import", train, "--permission", place / "prices.yaml", "--out", place / "no", check=False)
+    assert run.returncode == 2 and "allowed_uses" in run.stderr
