@@ -248,3 +248,26 @@ def test_import_gsm8k(place):
         assert trace["task"] == "gsm8k" and trace["finish_reason"] == "imported"
     run = retort("collect", "--import", train, "--permission", place / "prices.yaml", "--out", place / "no", check=False)
     assert run.returncode == 2 and "allowed_uses" in run.stderr
+
+
+def test_parquet_prompts_and_imports(place):
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+    rows = [{"id": i, "question": f"What is {i} + {i}? é", "answer": float(2 * i), "meta": {"level": i, "tags": ["a", "b"]},
+             "reasoning": None if i == 3 else f"thought {i}", "response": "" if i == 3 else f"answer {i}"} for i in range(3000)]
+    pq.write_table(pa.Table.from_pylist(rows), place / "rows.parquet", row_group_size=700)
+    (place / "permission.yaml").write_text(PERMISSION.format(endpoint="import"))
+    run = retort("collect", "--import", place / "rows.parquet", "--permission", place / "permission.yaml", "--out",
+                 place / "out", "--json")
+    tally = json.loads(run.stdout)
+    assert (tally["in"], tally["kept"], tally["reasons"]) == (3000, 2999, {"empty": 1})
+    traces = lines(place / "out" / "traces.jsonl")
+    assert [t["prompt_id"] for t in traces] == [str(i) for i in range(3000) if i != 3]
+    assert all(t["reasoning"] == f"thought {t['prompt_id']}" and t["answer"] == str(2 * int(t["prompt_id"])) for t in traces)
+    whole = (place / "rows.parquet").read_bytes()
+    rng = random.Random(1)
+    for n in [0, 4, 100, len(whole) // 2, len(whole) - 1] + [rng.randrange(len(whole)) for _ in range(20)]:
+        (place / "cut.parquet").write_bytes(whole[:n])
+        run = retort("collect", "--import", place / "cut.parquet", "--permission", place / "permission.yaml", "--out",
+                     place / "cut", check=False)
+        assert run.returncode == 4 and "cut.parquet" in run.stderr
