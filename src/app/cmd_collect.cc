@@ -1,19 +1,12 @@
 // `retort collect`: prompts to a teacher over HTTP, or published reasoning from a file, into traces. The folder --out
 // gets traces.jsonl, rejects.jsonl and tally.json when all is done, and the store and the cost book from the start.
-#include <cstdlib>
-
 #include <fmt/core.h>
 
+#include "app/collect_files.h"
 #include "app/command.h"
+#include "app/steps.h"
 #include "base/cancel.h"
-#include "base/log.h"
 #include "base/text.h"
-#include "collect/collect.h"
-#include "collect/import.h"
-#include "ledger/cost_book.h"
-#include "ledger/price.h"
-#include "net/curl_transport.h"
-#include "wire/api_generator.h"
 
 namespace retort::app {
 namespace {
@@ -32,30 +25,8 @@ Result<Secret> api_key(const Arguments& a, Env& env) {
     if (key.empty()) return fail(Code::Invalid, "the key file {} is empty", a.key_file);
     return Secret(key);
   }
-  const char* value = std::getenv(a.key_variable.c_str());
-  return Secret(value == nullptr ? "" : value);
+  return secret_from_environment(a.key_variable);
 }
-
-// The three files of a finished collection.
-struct Output {
-  std::string folder;
-  std::unique_ptr<Sink<Trace>> traces;
-  std::unique_ptr<Sink<Reject>> rejects;
-
-  static Result<Output> create(const std::string& folder, Env& env) {
-    RETORT_TRY(env.make_directories(folder));
-    Output out;
-    out.folder = folder;
-    RETORT_ASSIGN(out.traces, create_jsonl<Trace>(folder + "/traces.jsonl", env));
-    RETORT_ASSIGN(out.rejects, create_jsonl<Reject>(folder + "/rejects.jsonl", env));
-    return out;
-  }
-  Status close(const Tally& tally, Env& env) {
-    RETORT_TRY(rejects->close());
-    RETORT_TRY(traces->close());
-    return env.write_file(folder + "/tally.json", to_text(encode(tally)) + "\n");
-  }
-};
 
 void report(const Tally& tally, const Arguments& a) {
   if (a.json) {
@@ -68,64 +39,24 @@ void report(const Tally& tally, const Arguments& a) {
   fmt::print("\n{}/traces.jsonl\n", a.out);
 }
 
-Result<int> run_import(const Arguments& a, const collect::Options& options, Env& env) {
-  RETORT_ASSIGN(const auto permission,
-                collect::load_permission(a.permission, std::string(collect::kImportEndpoint), env));
-  RETORT_ASSIGN(auto rows, open_jsonl<collect::Row>(a.import));
-  RETORT_ASSIGN(auto out, Output::create(a.out, env));
-  collect::ImportOptions import;
-  import.format = a.format;
-  import.system = options.system;
-  import.task = a.task;
-  import.limit = options.limit;
-  auto tally = collect::run_import(import, permission, *rows, *out.traces, *out.rejects, env);
-  if (!tally.ok()) return within(a.import, std::move(tally).error());
-  RETORT_TRY(out.close(*tally, env));
-  report(*tally, a);
-  return 0;
-}
-
-Status book_costs(const std::string& folder, const std::string& model, Env& env) {
-  RETORT_ASSIGN(auto log, store::AttemptLog::open_read_only(folder + "/collect.sqlite", env));
-  RETORT_ASSIGN(const auto rows, collect::cost_rows(log, "collect", model));
-  return ledger::append_costs(folder + "/costs.jsonl", rows, env);
-}
-
 Result<int> run_collect(const Arguments& a, const collect::Options& options, Env& env) {
-  if (a.prompts.empty()) return fail(Code::Invalid, "give --prompts FILE to ask a teacher, or --import FILE");
-  if (options.endpoint.empty()) return fail(Code::Invalid, "give --endpoint URL, the teacher's address up to /v1");
-  if (options.model.empty()) return fail(Code::Invalid, "give --model NAME, the model's name at {}", options.endpoint);
-  if (a.prices.empty())
-    return fail(Code::Invalid,
-                "give --prices FILE, a YAML map: `{}: {{input: 2.50, output: 10.00}}` (dollars per million "
-                "tokens)",
-                options.model);
-  RETORT_ASSIGN(const auto permission, collect::load_permission(a.permission, options.endpoint, env));
-  RETORT_ASSIGN(const auto prices, ledger::load_prices(a.prices, env));
-  RETORT_ASSIGN(const auto price, ledger::price_of(prices, options.model, a.prices));
-  RETORT_ASSIGN(Secret key, api_key(a, env));
-  RETORT_ASSIGN(auto prompts, open_jsonl<Prompt>(a.prompts));
-  RETORT_ASSIGN(auto out, Output::create(a.out, env));
-
-  net::CurlOptions curl;
-  curl.ca_file = a.ca_file;
-  net::CurlTransport transport(curl);
-  wire::ApiOptions api;
-  api.base_url = options.endpoint;
-  api.model = options.model;
-  api.stream = !a.no_stream;
-  api.max_completion_tokens = a.max_completion_tokens;
-  wire::ApiGenerator teacher(transport, api, std::move(key));
-
-  collect::Place place;
-  place.store = a.out + "/collect.sqlite";
-  place.cancel = process_cancel();
-  auto tally = collect::run(options, place, permission, price, *prompts, *out.traces, *out.rejects, teacher, env);
-  const Status booked = env.exists(place.store) ? book_costs(a.out, options.model, env) : Status();
-  if (!tally.ok()) return std::move(tally).error();
-  RETORT_TRY(booked);
-  RETORT_TRY(out.close(*tally, env));
-  report(*tally, a);
+  CollectJob job;
+  job.options = options;
+  job.prompts = a.prompts;
+  job.import = a.import;
+  job.format = a.format;
+  job.task = a.task;
+  job.permission = a.permission;
+  job.prices = a.prices;
+  RETORT_ASSIGN(job.key, api_key(a, env));
+  job.ca_file = a.ca_file;
+  job.stream = !a.no_stream;
+  job.max_completion_tokens = a.max_completion_tokens;
+  job.out = job.work = a.out;
+  job.costs = a.out + "/costs.jsonl";
+  job.cancel = process_cancel();
+  RETORT_ASSIGN(const Tally tally, collect_files(std::move(job), env));
+  report(tally, a);
   return 0;
 }
 
@@ -161,7 +92,7 @@ Command collect_command() {
             return [a, flags]() -> Result<int> {
               collect::Options options;
               RETORT_TRY(flags.load(options));
-              return a->import.empty() ? run_collect(*a, options, system_env()) : run_import(*a, options, system_env());
+              return run_collect(*a, options, system_env());
             };
           }};
 }

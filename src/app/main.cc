@@ -12,28 +12,44 @@
 
 namespace retort::app {
 
-// In the order of --help: the flow first, then the parts anyone can check.
-// (each is defined in cmd_<name>.cc)
-Command serve_command();
-Command chat_command();
+// Each is defined in cmd_<name>.cc.
+Command run_command();
 Command collect_command();
-Command cost_command();
-Command inspect_command();
-Command doctor_command();
-Command export_command();
 Command curate_command();
 Command train_command();
 Command eval_command();
-Command verify_command();
-Command logprobs_command();
+Command serve_command();
+Command chat_command();
+Command cost_command();
+Command teacher_command();
 Command perplexity_command();
+Command logprobs_command();
 Command tokenize_command();
 Command render_command();
+Command verify_command();
+Command inspect_command();
+Command export_command();
+Command doctor_command();
 
+// In the order of --help: the flow first, then the parts anyone can check.
 constexpr Command (*kCommands[])() = {
-    tokenize_command, render_command,   curate_command,     train_command,  eval_command,
-    verify_command,   inspect_command,  doctor_command,     export_command, serve_command,
-    chat_command,     logprobs_command, perplexity_command,
+    run_command,
+    collect_command,
+    curate_command,
+    train_command,
+    eval_command,
+    serve_command,
+    chat_command,
+    cost_command,
+    teacher_command,
+    perplexity_command,
+    logprobs_command,
+    tokenize_command,
+    render_command,
+    verify_command,
+    inspect_command,
+    export_command,
+    doctor_command,
 };
 
 constexpr const char* kFlow =

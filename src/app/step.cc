@@ -1,9 +1,12 @@
 #include "app/step.h"
 
+#include "app/steps.h"
+
 namespace retort::app {
 
 const std::vector<StepKind>& step_kinds() {
-  static const std::vector<StepKind> kinds;
+  static const std::vector<StepKind> kinds = {problems_step(), collect_step(), curate_step(), train_step(),
+                                              eval_step()};
   return kinds;
 }
 

@@ -192,15 +192,15 @@ struct Teacher::State {
       for (const model::Choice& choice : reply.choices) {
         event(wire::chat_chunk_role(head, choice.index));
         for (const auto& piece : pieces(choice.reasoning))
-          event(wire::chat_chunk(head, {choice.index, std::string(piece), "", "", {}}, false));
+          event(wire::chat_chunk(head, choice.index, {choice.index, std::string(piece), "", "", {}}, false));
         for (const auto& piece : pieces(choice.content))
-          event(wire::chat_chunk(head, {choice.index, "", std::string(piece), "", {}}, false));
+          event(wire::chat_chunk(head, choice.index, {choice.index, "", std::string(piece), "", {}}, false));
         event(wire::chat_chunk_finish(head, choice.index, choice.finish_reason));
       }
-      if (call.include_usage) event(wire::chat_chunk_usage(head, reply.usage));
+      if (call.include_usage) event(wire::chunk_usage(head, true, reply.usage));
       whole += "data: [DONE]\n\n";
     } else {
-      whole = text_of(wire::chat_response(head, reply, false));
+      whole = text_of(wire::chat_response(head, reply, call));
     }
     const char* type = call.stream ? "text/event-stream" : "application/json";
     Json line = {{"status", 200},

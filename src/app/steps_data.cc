@@ -1,0 +1,168 @@
+// The step kinds that make records: problems, collect, curate.
+#include <algorithm>
+
+#include "app/collect_files.h"
+#include "app/curate_files.h"
+#include "app/steps.h"
+#include "base/hash.h"
+#include "base/options.h"
+#include "base/random.h"
+#include "record/stream.h"
+#include "tasks/generate.h"
+
+namespace retort::app {
+namespace {
+
+// ---- problems: train.jsonl and test.jsonl from a seed
+
+Status run_problems(StepContext& context) {
+  tasks::Options options;
+  RETORT_TRY(load_options(options, context.options));
+  RETORT_ASSIGN(const tasks::ProblemSet set, tasks::generate(options));
+  const auto write = [&](const std::vector<tasks::Problem>& problems, const std::string& name,
+                         double without_answer) -> Status {
+    RETORT_ASSIGN(const auto sink, create_jsonl<Prompt>(context.out + "/" + name + ".jsonl", context.env));
+    Random random(options.seed, fnv1a(name));
+    for (size_t i = 0; i < problems.size(); ++i) {
+      RETORT_TRY(
+          sink->put(tasks::to_prompt(problems[i], name, static_cast<int>(i), random.uniform() >= without_answer)));
+    }
+    return sink->close();
+  };
+  RETORT_TRY(write(set.train, "train", options.without_answer));
+  return write(set.test, "test", 0);
+}
+
+Result<Forecast> forecast_problems(const StepContext&) { return Forecast{0.2, 0, 0, "a fraction of a second"}; }
+
+// ---- collect
+
+struct CollectStep {
+  std::string prompts, import, format = "auto", task, permission, prices, serve, key_variable = "RETORT_API_KEY";
+  bool procedural = false;
+  TeacherOptions teacher;
+  collect::Options options;
+
+  template <class V>
+  void fields(V&& v) {
+    v("prompts", prompts, "JSONL or Parquet of prompts");
+    v("import", import, "published reasoning in place of a teacher");
+    v("format", format, "of the import: auto, gsm8k, sharegpt, messages, columns");
+    v("task", task, "of the import: the task's name where rows give none");
+    v("permission", permission, "the teacher's permission record");
+    v("prices", prices, "price list");
+    v("serve", serve, "a model to serve here and ask over HTTP");
+    v("procedural", procedural, "ask retort's own procedural teacher, started here");
+    v("teacher", teacher, "options of the procedural teacher");
+    v("key_variable", key_variable, "environment variable that holds the API key");
+    options.fields(v);
+  }
+};
+
+Result<CollectJob> collect_job(const StepContext& context) {
+  CollectStep step;
+  RETORT_TRY(load_options(step, context.options));
+  CollectJob job;
+  job.options = step.options;
+  job.prompts = step.prompts;
+  job.import = step.import;
+  job.format = step.format;
+  job.task = step.task;
+  job.permission = step.permission;
+  job.prices = step.prices;
+  job.serve = step.serve;
+  job.procedural = step.procedural;
+  job.teacher = step.teacher;
+  job.key = secret_from_environment(step.key_variable);
+  job.out = context.out;
+  job.work = context.work;
+  job.costs = context.run_folder + "/costs.jsonl";
+  job.stage = context.id;
+  job.cancel = context.cancel;
+  return job;
+}
+
+Status run_collect(StepContext& context) {
+  RETORT_ASSIGN(CollectJob job, collect_job(context));
+  RETORT_ASSIGN(const Tally tally, collect_files(std::move(job), context.env));
+  (void)tally;
+  return {};
+}
+
+// Prompts that are known now; a dry run before the problems exist knows none.
+Result<int64_t> count_lines(const std::string& path, int64_t limit, Env& env) {
+  if (!env.exists(path)) return limit;
+  RETORT_ASSIGN(const auto lines, open_lines(path));
+  int64_t count = 0;
+  for (;;) {
+    RETORT_ASSIGN(const auto line, lines->next());
+    if (!line) break;
+    ++count;
+  }
+  return limit > 0 ? std::min(count, limit) : count;
+}
+
+Result<Forecast> forecast_collect(const StepContext& context) {
+  RETORT_ASSIGN(const CollectJob job, collect_job(context));
+  if (!job.import.empty()) return Forecast{1, 0, 0, "an import"};
+  RETORT_ASSIGN(const int64_t prompts, count_lines(job.prompts, job.options.limit, context.env));
+  const int64_t requests = prompts * job.options.samples;
+  RETORT_ASSIGN(const auto prices, ledger::load_prices(job.prices, context.env));
+  const std::string model = job.procedural ? job.teacher.model : job.options.model;
+  RETORT_ASSIGN(const ledger::Price price, ledger::price_of(prices, model, job.prices));
+  // Half of what an answer may have is the usual order of what it has; the cap bounds it anyway.
+  Usage usage{200, job.options.max_tokens / 2, 0};
+  RETORT_ASSIGN(const UsdMicros cap, parse_usd(job.options.cap));
+  Forecast forecast;
+  forecast.tokens = requests * usage.completion_tokens;
+  forecast.usd_micros = std::min(cap, requests * ledger::charge(price, usage));
+  forecast.seconds = job.procedural       ? static_cast<double>(requests) / 400
+                     : !job.serve.empty() ? static_cast<double>(forecast.tokens) / 150
+                                          : static_cast<double>(requests) * 10 / job.options.concurrency;
+  forecast.basis =
+      fmt::format("{} requests, {} tokens each, cap {}", requests, usage.completion_tokens, format_usd(cap));
+  return forecast;
+}
+
+// ---- curate
+
+struct CurateStep {
+  std::vector<std::string> traces, exclude;
+  curate::Options options;
+
+  template <class V>
+  void fields(V&& v) {
+    v("traces", traces, "JSONL of traces");
+    v("exclude", exclude, "JSONL of prompts that must not be learned from");
+    options.fields(v);
+  }
+};
+
+Status run_curate(StepContext& context) {
+  CurateStep step;
+  RETORT_TRY(load_options(step, context.options));
+  CurateJob job;
+  job.options = step.options;
+  job.traces = step.traces;
+  job.exclude = step.exclude;
+  job.out = context.out;
+  job.cancel = context.cancel;
+  RETORT_ASSIGN(const Tally tally, curate_files(job, context.env));
+  (void)tally;
+  return {};
+}
+
+Result<Forecast> forecast_curate(const StepContext&) { return Forecast{2, 0, 0, "seconds"}; }
+
+}  // namespace
+
+StepKind problems_step() { return {"problems", 1, {}, check_as<tasks::Options>, forecast_problems, run_problems}; }
+StepKind collect_step() {
+  return {"collect",        1,          {"prompts", "import", "permission", "prices", "serve"}, check_as<CollectStep>,
+          forecast_collect, run_collect};
+}
+StepKind curate_step() {
+  return {"curate", 1, {"traces", "exclude"}, check_as<CurateStep>, forecast_curate, run_curate};
+}
+
+}  // namespace retort::app

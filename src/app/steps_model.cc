@@ -1,0 +1,237 @@
+// The step kinds that make or measure a model: train, eval.
+#include <filesystem>
+
+#include "app/eval_files.h"
+#include "app/open_model.h"
+#include "app/stamp.h"
+#include "app/steps.h"
+#include "base/progress.h"
+#include "base/task_pool.h"
+#include "ledger/cost_book.h"
+#include "ledger/cost_model.h"
+#include "model/model.h"
+#include "record/stream.h"
+#include "train/train.h"
+
+namespace retort::app {
+namespace {
+
+// What two cores do on the kernels' fp32 products, for forecasts; measured runs land within a factor of two.
+constexpr double kFlopsPerThread = 30e9;
+
+// Parameters that take part in a product for each token, the head once.
+double parameters_of(const model::Config& c) {
+  const double d = c.hidden_size, q = static_cast<double>(c.heads) * c.head_dim,
+               kv = static_cast<double>(c.kv_heads) * c.head_dim;
+  return c.layers * (d * (2 * q + 2 * kv) + 3 * d * c.ffn_size) + d * c.vocab_size;
+}
+
+std::string book_of(const StepContext& context) { return context.run_folder + "/costs.jsonl"; }
+
+// ---- train
+
+struct TrainStep {
+  std::string examples, base, tokenizer, flops_of;
+  bool from_scratch = false;
+  train::Options options;
+
+  template <class V>
+  void fields(V&& v) {
+    v("examples", examples, "JSONL of examples");
+    v("base", base, "model to start from");
+    v("tokenizer", tokenizer, "from scratch: whose tokenizer to use; default: learned from the examples");
+    v("flops_of", flops_of, "a train step's folder: train with as many FLOPs as it did");
+    v("from_scratch", from_scratch, "start from new weights");
+    options.fields(v);
+  }
+};
+
+constexpr const char* kTrainFacts[] = {"train_log.jsonl", "train_report.json"};
+
+Result<Json> read_train_report(const std::string& folder, Env& env) {
+  RETORT_ASSIGN(const std::string text, env.read_file(folder + "/" + kWorkFolder + "/train_report.json"));
+  return parse_json(text);
+}
+
+Result<TrainStep> read_train_step(const StepContext& context) {
+  TrainStep step;
+  RETORT_TRY(load_options(step, context.options));
+  if (step.from_scratch == !step.base.empty()) return fail(Code::Invalid, "give either `base` or `from_scratch: true`");
+  if (!step.flops_of.empty()) {
+    if (auto report = read_train_report(step.flops_of, context.env); report.ok()) {
+      RETORT_ASSIGN(step.options.max_flops, get_double(*report, "flops", 0));
+    } else if (report.error().code != Code::NotFound) {
+      return std::move(report).error();
+    }
+  }
+  return step;
+}
+
+Status run_train(StepContext& context) {
+  RETORT_ASSIGN(const TrainStep step, read_train_step(context));
+  Env& env = context.env;
+  const std::string model = context.out + "/model", unfinished = context.work + "/model";
+  // Trained, but killed before the stamp was written.
+  if (env.exists(model) && env.exists(context.work + "/train_report.json")) return {};
+  if (!env.exists(unfinished + "/train_report.json")) {
+    train::Task task;
+    task.base = step.base;
+    task.tokenizer = step.tokenizer;
+    task.out = unfinished;
+    task.replace = true;
+    RETORT_ASSIGN(const auto source, open_jsonl<Example>(step.examples));
+    std::unique_ptr<Progress> bar;
+    const auto watch = [&](const train::Snapshot& s) {
+      if (!bar) bar = std::make_unique<Progress>(context.id, s.tokens, "tokens");
+      bar->update(s.tokens_done, fmt::format("step {}/{}, loss {:.4f}", s.row.step, s.steps, s.row.loss));
+    };
+    RETORT_ASSIGN(const train::Report report, train::run(step.options, task, *source, watch, env, context.cancel));
+    if (bar) bar->finish();
+    std::vector<ledger::CostRow> rows(1);
+    rows[0].stage = context.id;
+    rows[0].run = context.id;
+    rows[0].what = step.options.method;
+    rows[0].tokens_in = report.tokens;
+    rows[0].flops = report.flops;
+    rows[0].seconds = report.seconds;
+    if (report.lost_steps > 0) {
+      rows.push_back(rows[0]);
+      rows[1].state = "resumed";
+      rows[1].tokens_in = 0;
+      rows[1].flops = report.lost_flops;
+      rows[1].seconds = report.lost_seconds;
+    }
+    RETORT_TRY(ledger::append_costs(book_of(context), rows, env));
+  }
+  // Run facts (seconds) stay out of the step's output, so that equal runs have equal bytes.
+  for (const char* name : kTrainFacts) {
+    if (env.exists(unfinished + "/" + name)) {
+      RETORT_ASSIGN(const std::string text, env.read_file(unfinished + "/" + name));
+      RETORT_TRY(env.write_file(context.work + "/" + name, text));
+    }
+  }
+  for (const char* name : kTrainFacts) RETORT_TRY(env.remove_all(unfinished + "/" + name));
+  return env.rename(unfinished, model);
+}
+
+Result<Forecast> forecast_train(const StepContext& context) {
+  RETORT_ASSIGN(const TrainStep step, read_train_step(context));
+  const train::ScratchOptions& s = step.options.scratch;
+  model::Config scratch;
+  scratch.hidden_size = s.hidden;
+  scratch.layers = s.layers;
+  scratch.heads = s.heads;
+  scratch.kv_heads = s.kv_heads;
+  scratch.head_dim = s.hidden / std::max(1, s.heads);
+  scratch.ffn_size = s.ffn;
+  scratch.vocab_size = s.vocab_size;
+  double parameters = parameters_of(scratch);
+  if (!step.base.empty()) {
+    if (!context.env.exists(step.base)) return Forecast{0, 0, 0, "unknown before its base exists"};
+    RETORT_ASSIGN(const auto model, model::load_weights(step.base));
+    parameters = parameters_of(model.config);
+  }
+  Forecast forecast;
+  double flops = step.options.max_flops;
+  if (flops <= 0 && context.env.exists(step.examples)) {
+    RETORT_ASSIGN(const auto lines, open_lines(step.examples));
+    double bytes = 0;
+    for (;;) {
+      RETORT_ASSIGN(const auto line, lines->next());
+      if (!line) break;
+      bytes += static_cast<double>(line->size());
+    }
+    forecast.tokens = static_cast<int64_t>(bytes / 4 * step.options.epochs);
+    flops = 6 * parameters * static_cast<double>(forecast.tokens);
+  }
+  forecast.seconds = flops / (kFlopsPerThread * available_threads());
+  forecast.basis = flops > 0 ? fmt::format("{} FLOPs at {} a second", format_count(flops),
+                                           format_count(kFlopsPerThread * available_threads()))
+                             : "unknown before its examples exist";
+  return forecast;
+}
+
+// ---- eval
+
+struct EvalStep {
+  std::vector<std::string> tasks;
+  std::string model;
+  int threads = 0;
+  eval::Options options;
+
+  template <class V>
+  void fields(V&& v) {
+    v("tasks", tasks, "JSONL of prompts with answers");
+    v("model", model, "model to measure");
+    v("threads", threads, "0: those the process may use");
+    options.fields(v);
+  }
+};
+
+Status run_eval(StepContext& context) {
+  EvalStep step;
+  RETORT_TRY(load_options(step, context.options));
+  Env& env = context.env;
+  infer::Options options;
+  options.threads = step.threads;
+  options.name = context.id;
+  RETORT_ASSIGN(const auto engine, open_engine(step.model, options));
+  EvalJob job;
+  job.options = step.options;
+  job.tasks = step.tasks;
+  job.out = context.out;
+  job.partial = context.work + "/scores.partial.jsonl";
+  RETORT_ASSIGN(job.identity, weights_identity(step.model, env));
+  job.cancel = context.cancel;
+  const int64_t start = env.monotonic_us();
+  RETORT_ASSIGN(const eval::Summary summary, eval_files(job, *engine, env));
+  ledger::CostRow row;
+  row.stage = context.id;
+  row.run = context.id;
+  row.what = "eval";
+  row.requests = summary.all.scores;
+  row.tokens_out = static_cast<int64_t>(summary.all.mean_tokens * static_cast<double>(summary.all.scores));
+  row.flops = 2.0 * parameters_of(engine->model().config) * static_cast<double>(row.tokens_out);
+  row.seconds = static_cast<double>(env.monotonic_us() - start) * 1e-6;
+  RETORT_TRY(ledger::append_costs(book_of(context), {row}, env));
+  // The questions' texts, for the report's samples.
+  Json questions = Json::object();
+  for (const std::string& file : step.tasks) {
+    RETORT_ASSIGN(const auto source, open_jsonl<Prompt>(file));
+    RETORT_ASSIGN(const auto prompts, read_all(*source));
+    for (const Prompt& prompt : prompts) questions[prompt.id] = prompt.messages.back().content;
+  }
+  return env.write_file(context.out + "/questions.json", to_text(questions) + "\n");
+}
+
+Result<Forecast> forecast_eval(const StepContext& context) {
+  EvalStep step;
+  RETORT_TRY(load_options(step, context.options));
+  int64_t answers = 0;
+  for (const std::string& file : step.tasks) {
+    if (!context.env.exists(file)) continue;
+    RETORT_ASSIGN(const auto lines, open_lines(file));
+    RETORT_ASSIGN(const auto all, read_all(*lines));
+    const auto count = static_cast<int64_t>(all.size());
+    answers += (step.options.limit > 0 ? std::min<int64_t>(count, step.options.limit) : count) * step.options.samples;
+  }
+  Forecast forecast;
+  forecast.tokens = answers * step.options.max_tokens / 2;
+  double parameters = 2e6;
+  if (context.env.exists(step.model)) {
+    RETORT_ASSIGN(const auto model, model::load_weights(step.model));
+    parameters = parameters_of(model.config);
+  }
+  forecast.seconds = 2 * parameters * static_cast<double>(forecast.tokens) / (kFlopsPerThread * available_threads());
+  forecast.basis = fmt::format("{} answers of {} tokens", answers, step.options.max_tokens / 2);
+  return forecast;
+}
+
+}  // namespace
+
+StepKind train_step() {
+  return {"train", 1, {"examples", "base", "tokenizer", "flops_of"}, check_as<TrainStep>, forecast_train, run_train};
+}
+StepKind eval_step() { return {"eval", 1, {"tasks", "model"}, check_as<EvalStep>, forecast_eval, run_eval}; }
+
+}  // namespace retort::app
