@@ -17,7 +17,7 @@
 namespace retort::model {
 
 struct RenderLimits {
-  int64_t steps = 20'000'000;      // statements and expressions evaluated
+  int64_t steps = 3'000'000;       // statements and expressions evaluated
   int depth = 1000;                // nested statements, calls and expressions
   size_t output_bytes = 64 << 20;  // of the result and of any string on the way
 };

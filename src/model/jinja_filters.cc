@@ -90,6 +90,11 @@ Value join(Interpreter& in, const Value& v, Arguments& a) {
   return in.made(std::move(out));
 }
 
+// map, select and reject take anything falsy, None too, as empty.
+std::vector<Value> items_unless_falsy(Interpreter& in, const Value& v) {
+  return v.truthy() ? items_of(in, v) : std::vector<Value>();
+}
+
 Value map(Interpreter& in, const Value& v, Arguments& a) {
   std::vector<Value> out;
   if (a.positional.empty()) {
@@ -98,14 +103,14 @@ Value map(Interpreter& in, const Value& v, Arguments& a) {
     const Value fallback = sig.get("default", Value());
     sig.done();
     if (attribute.is(Kind::Undefined)) raise("map needs a filter's name or attribute=");
-    for (const Value& item : items_of(in, v)) {
+    for (const Value& item : items_unless_falsy(in, v)) {
       Value got = by_attribute(in, item, attribute);
       out.push_back(got.is(Kind::Undefined) && !fallback.is(Kind::Undefined) ? fallback : got);
     }
   } else {
     const std::string name = a.positional[0].text();
     if (!in.has_filter(name)) raise("no filter named '{}'", name);
-    for (const Value& item : items_of(in, v)) {
+    for (const Value& item : items_unless_falsy(in, v)) {
       Arguments rest{{a.positional.begin() + 1, a.positional.end()}, a.named};
       out.push_back(in.filter(name, item, rest));
     }
@@ -124,7 +129,7 @@ Value choose(Interpreter& in, const Value& v, Arguments& a, bool with_attribute,
   const bool has_test = a.positional.size() > at;
   const std::string name = has_test ? a.positional[at++].text() : "";
   if (has_test && !in.has_test(name)) raise("no test named '{}'", name);
-  for (const Value& item : items_of(in, v)) {
+  for (const Value& item : items_unless_falsy(in, v)) {
     const Value subject = by_attribute(in, item, attribute);
     Arguments rest{{a.positional.begin() + static_cast<std::ptrdiff_t>(at), a.positional.end()}, a.named};
     if ((has_test ? in.test(name, subject, rest) : subject.truthy()) == keep) out.push_back(item);

@@ -228,8 +228,8 @@ class Lexer {
         append_utf8(value, v);
       };
       constexpr std::string_view kPlain = "ntrabfv\\'\"", kMeaning = "\n\t\r\a\b\f\v\\'\"";
-      if (const size_t k = kPlain.find(c); k != std::string_view::npos) {
-        value += kMeaning[k];
+      if (const size_t at_plain = kPlain.find(c); at_plain != std::string_view::npos) {
+        value += kMeaning[at_plain];
       } else if (c == '\n') {
       } else if (c == 'x') {
         hex(2);
