@@ -18,7 +18,7 @@ struct Options {
   int test = 1000;
   std::vector<std::string> kinds = {"addition", "subtraction", "multiplication", "word"};
   int max_digits = 4;
-  double negative = 0.25;
+  double negative = 0.0;
   double without_answer = 0.0;
   double test_share = 0.1;
 
