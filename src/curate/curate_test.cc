@@ -112,6 +112,9 @@ TEST(Curate, VotesWhereThereIsNoReference) {
   Options strict;
   strict.min_share = 0.7;
   EXPECT_EQ(curated(strict, traces).reason("a0"), "undecided");
+  Options lenient;
+  lenient.min_share = 0.3;
+  EXPECT_EQ(curated(lenient, traces).reason("d0"), "undecided");  // a tie has no winner
   Options trusting;
   trusting.trust_unchecked = true;
   EXPECT_EQ(curated(trusting, traces).reason("c0"), "kept");

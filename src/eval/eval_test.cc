@@ -135,6 +135,24 @@ TEST(Eval, ResumesToTheSameBytesWithoutAskingAgain) {
     EXPECT_GE(kept, stop_after - 1);
     EXPECT_EQ(asked, 36 - kept);
   }
+  // Torn, resumed, stopped and resumed again: what came after the torn line still counts.
+  const std::string twice = folder + "/twice";
+  for (int run = 0; run < 3; ++run) {
+    if (run > 0) {
+      ASSERT_TRUE((*system_env().append_file(twice, false))->append("{\"id\":\"to").ok());
+    }
+    model::FakeGenerator dying([](const model::Request& r, int64_t n) -> Result<model::FakeAnswer> {
+      if (n >= 8) return fail(Code::Io, "the model's disk is gone");
+      return solve(r);
+    });
+    Options narrow = options;
+    narrow.concurrency = 1;
+    EXPECT_FALSE(evaluate(narrow, questions(12), dying, {twice, "", {}, {}}).tally.ok());
+  }
+  const Ran third = evaluate(options, questions(12), whole, {twice, "", {}, {}});
+  ASSERT_TRUE(third.tally.ok());
+  EXPECT_EQ(third.tally->counts.at("resumed"), 24);
+  EXPECT_EQ(third.scores, untroubled.scores);
   // Other options: the old scores are set aside, not mixed in.
   Options other = options;
   other.seed = 99;
