@@ -33,30 +33,24 @@ Status find_books(const std::string& path, int depth, Env& env, std::vector<std:
   return {};
 }
 
-// Rows of an attempt log that no book beside it has: of a collection that is under way or was killed.
-Status add_unbooked(const std::string& log_path, std::vector<ledger::CostRow>& rows, Env& env) {
-  const std::string book = std::filesystem::path(log_path).replace_filename("costs.jsonl").string();
-  auto log = store::AttemptLog::open_read_only(log_path, env);
-  if (!log.ok()) {
-    if (log.error().code == Code::NotFound) return {};  // nothing was sent yet
-    if (log.error().code != Code::Unavailable) return within(log_path, std::move(log).error());
-    log::warn("{} is in use; what its run has spent so far is left out", log_path);
-    return {};
-  }
-  auto known = env.exists(book) ? ledger::read_costs(book, env)
-                                : Result<std::vector<ledger::CostRow>>(std::vector<ledger::CostRow>());
-  if (!known.ok()) return std::move(known).error();
-  const std::string model = known->empty() ? "" : known->front().what;
-  auto live = collect::cost_rows(*log, "collect", model);
+// Rows of an attempt log that no book has: of a collection that is under way or was killed. The log's id in a row's run
+// tells, wherever the book lies.
+Status add_unbooked(const std::string& path, std::vector<ledger::CostRow>& rows, Env& env) {
+  const auto live = [&]() -> Result<std::vector<ledger::CostRow>> {
+    RETORT_ASSIGN(auto log, store::AttemptLog::open_read_only(path, env));
+    return collect::cost_rows(log, "collect", "");
+  }();
   if (!live.ok()) {
-    if (live.error().code != Code::Unavailable) return std::move(live).error();
-    log::warn("{} is in use; what its run has spent so far is left out", log_path);
+    if (live.error().code == Code::NotFound) return {};  // nothing was sent yet
+    if (live.error().code != Code::Unavailable) return live.error();
+    log::warn("{} is in use; what its run has spent so far is left out", path);
     return {};
   }
+  const size_t known = rows.size();
   for (const ledger::CostRow& row : *live) {
-    const bool booked = std::any_of(known->begin(), known->end(), [&](const ledger::CostRow& k) {
-      return k.stage == row.stage && k.run == row.run && k.state == row.state;
-    });
+    const std::string run = row.run.substr(row.run.find('/'));
+    const bool booked = std::any_of(rows.begin(), rows.begin() + static_cast<std::ptrdiff_t>(known),
+                                    [&](const auto& k) { return k.state == row.state && k.run.ends_with(run); });
     if (!booked) rows.push_back(row);
   }
   return {};
@@ -79,6 +73,7 @@ void print_table(const std::vector<ledger::StageCost>& stages) {
 Result<int> run(const std::vector<std::string>& folders, bool json, Env& env) {
   std::vector<ledger::CostRow> rows;
   std::set<std::string> seen;
+  std::vector<std::string> all_logs;
   size_t found = 0;
   for (const std::string& folder : folders) {
     std::vector<std::string> books, logs;
@@ -89,11 +84,12 @@ Result<int> run(const std::vector<std::string>& folders, bool json, Env& env) {
       rows.insert(rows.end(), more.begin(), more.end());
       ++found;
     }
-    for (const std::string& log : logs) {
-      if (!seen.insert(std::filesystem::weakly_canonical(log).string()).second) continue;
-      RETORT_TRY(add_unbooked(log, rows, env));
-      ++found;
-    }
+    all_logs.insert(all_logs.end(), logs.begin(), logs.end());
+  }
+  for (const std::string& log : all_logs) {
+    if (!seen.insert(std::filesystem::weakly_canonical(log).string()).second) continue;
+    RETORT_TRY(add_unbooked(log, rows, env));
+    ++found;
   }
   if (found == 0)
     return fail(Code::NotFound, "no cost book (costs.jsonl) below {}; give the folder of a run", folders.front());

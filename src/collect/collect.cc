@@ -382,13 +382,14 @@ Result<Tally> run(const Options& options, const Place& place, const Permission& 
 
 Result<std::vector<ledger::CostRow>> cost_rows(AttemptLog& log, const std::string& name, const std::string& model) {
   RETORT_ASSIGN(const auto runs, log.summaries());
+  RETORT_ASSIGN(const std::string id, log.id());
   std::vector<ledger::CostRow> rows;
   for (const store::RunSummary& run : runs) {
     const auto add = [&](const char* state, int64_t requests, int64_t in, int64_t out, UsdMicros usd, double seconds) {
       if (requests == 0 && seconds == 0) return;
       ledger::CostRow row;
       row.stage = "collect";
-      row.run = fmt::format("{}/{}", name, run.run);
+      row.run = fmt::format("{}/{}/{}", name, id, run.run);
       row.what = model;
       row.state = state;
       row.requests = requests;

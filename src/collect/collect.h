@@ -84,7 +84,8 @@ Result<Tally> run(const Options& options, const Place& place, const Permission& 
                   Env& env);
 
 // The spending in an attempt log as rows for the cost book: one run of the log may give rows "done", "failed" and
-// "possibly charged". `name` tells collections in one book apart; `model` is what was asked.
+// "possibly charged". A row's run is `name`/the log's id/number of the run in it; `model` is what was
+// asked.
 Result<std::vector<ledger::CostRow>> cost_rows(store::AttemptLog& log, const std::string& name,
                                                const std::string& model);
 

@@ -12,6 +12,7 @@ namespace {
 constexpr const char* kSchema = R"sql(
 CREATE TABLE IF NOT EXISTS meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
 INSERT OR IGNORE INTO meta VALUES('format', 'retort attempt log 1');
+INSERT OR IGNORE INTO meta VALUES('id', lower(hex(randomblob(4))));
 CREATE TABLE IF NOT EXISTS runs(id INTEGER PRIMARY KEY, started_us INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS requests(
   id INTEGER PRIMARY KEY,
@@ -93,6 +94,13 @@ Result<AttemptLog> AttemptLog::open_read_only(const std::string& path, Env& env)
   }
   RETORT_TRY(check_format(db));
   return AttemptLog(std::move(db), env);
+}
+
+Result<std::string> AttemptLog::id() {
+  RETORT_ASSIGN(auto query, db_.prepare("SELECT value FROM meta WHERE key = 'id'"));
+  RETORT_ASSIGN(const bool found, query.step());
+  if (!found) return fail(Code::Corrupt, "{} has no id; it was not written by retort", db_.path());
+  return query.text(0);
 }
 
 Status AttemptLog::transaction(const char* name, const std::function<Status()>& body) {

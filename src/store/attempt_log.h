@@ -96,6 +96,8 @@ class AttemptLog {
   Result<Spend> spend();
   int64_t unknown_at_open() const { return unknown_at_open_; }  // attempts that open() found in flight
   int64_t run() const { return run_; }
+  // Drawn when the log was made: names its rows in a cost book, wherever that lies.
+  Result<std::string> id();
   Result<std::vector<RunSummary>> summaries();
 
   // For tests: called before and after each transaction with its name; an Error from it is returned as if the process
