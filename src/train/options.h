@@ -100,7 +100,7 @@ struct Options {
   ScheduleOptions schedule;
   LoraOptions lora;
   ScratchOptions scratch;
-  int micro_tokens = 4096;
+  int micro_tokens = 2048;
   int threads = 0;
   CheckpointOptions checkpoint;
   template <class V>
