@@ -248,6 +248,15 @@ TEST(Engine, RefusesWithNumbersAndNames) {
   EXPECT_EQ(refused(chat).code, Code::Invalid);  // this model has no template
 }
 
+TEST(Scorer, RefusesWhatTheContextCannotHold) {
+  auto e = engine();
+  const std::vector<int32_t> ids(701, 1);
+  const auto scores = score(e->network(), ids, 0);
+  ASSERT_FALSE(scores.ok());
+  EXPECT_EQ(scores.error().code, Code::Limit);
+  EXPECT_NE(scores.error().message.find("701 tokens do not fit the context, which holds 700"), std::string::npos);
+}
+
 TEST(Engine, CancelEndsOneRequestAndShutdownTheRest) {
   auto e = engine();
   const auto long_one = request(5, 1, 600);

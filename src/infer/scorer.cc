@@ -78,6 +78,9 @@ Result<std::vector<Score>> score(std::shared_ptr<const Network> network, std::sp
   const auto vocabulary = static_cast<size_t>(network->vocabulary());
   std::vector<Score> scores(ids.size());
   if (ids.empty()) return scores;
+  if (static_cast<int64_t>(ids.size()) > network->max_context())
+    return fail(Code::Limit, "{} tokens do not fit the context, which holds {}; score shorter pieces", ids.size(),
+                network->max_context());
   scores[0] = {ids[0], std::numeric_limits<double>::quiet_NaN(), {}};
   for (size_t start = 0; start < ids.size(); start += static_cast<size_t>(chunk)) {
     if (cancel.requested())
