@@ -178,20 +178,23 @@ TEST(Engine, ChoicesDifferAndEqualSeedsRepeat) {
 TEST(Engine, LogprobsEqualTheScorersBitForBit) {
   auto r = request(300, 8, 20);
   r.prompt_logprobs = true;
+  r.n = 3;  // those after the first start from copies of its cache
   auto e = engine();
   auto reply = model::generate(*e, r);
   ASSERT_TRUE(reply.ok());
   ASSERT_EQ(reply->prompt_tokens.size(), 300u);
   EXPECT_TRUE(std::isnan(reply->prompt_tokens[0].logprob));
-  std::vector<int32_t> ids = r.prompt_ids;
-  for (const auto& t : reply->choices[0].tokens) ids.push_back(t.id);
-  for (const int chunk : {1, 64, 1000}) {
-    auto scores = score(e->network(), ids, 3, {}, chunk);
-    ASSERT_TRUE(scores.ok());
-    for (size_t i = 1; i < ids.size(); ++i) {
-      const model::Token& token = i < 300 ? reply->prompt_tokens[i] : reply->choices[0].tokens[i - 300];
-      ASSERT_EQ(static_cast<float>((*scores)[i].logprob), token.logprob) << i;
-      ASSERT_EQ((*scores)[i].top[0].id, token.top[0].id);
+  for (const auto& choice : reply->choices) {
+    std::vector<int32_t> ids = r.prompt_ids;
+    for (const auto& t : choice.tokens) ids.push_back(t.id);
+    for (const int chunk : {1, 64, 1000}) {
+      auto scores = score(e->network(), ids, 3, {}, chunk);
+      ASSERT_TRUE(scores.ok());
+      for (size_t i = 1; i < ids.size(); ++i) {
+        const model::Token& token = i < 300 ? reply->prompt_tokens[i] : choice.tokens[i - 300];
+        ASSERT_EQ(static_cast<float>((*scores)[i].logprob), token.logprob) << i;
+        ASSERT_EQ((*scores)[i].top[0].id, token.top[0].id);
+      }
     }
   }
 }
