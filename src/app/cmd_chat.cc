@@ -5,7 +5,6 @@
 #include <cerrno>
 #include <condition_variable>
 #include <csignal>
-#include <cstdlib>
 #include <deque>
 #include <mutex>
 #include <optional>
@@ -15,6 +14,7 @@
 #include "app/command.h"
 #include "app/open_model.h"
 #include "app/sampling_defaults.h"
+#include "app/steps.h"
 #include "base/text.h"
 #include "net/curl_transport.h"
 #include "wire/api_generator.h"
@@ -251,8 +251,7 @@ Result<int> run(const std::string& path, const ChatOptions& options) {
   wire::ApiOptions api;
   api.base_url = options.endpoint;
   api.model = options.model;
-  const char* key = std::getenv(options.key_variable.c_str());
-  wire::ApiGenerator generator(transport, api, Secret(key == nullptr ? "" : key));
+  wire::ApiGenerator generator(transport, api, secret_from_environment(options.key_variable));
   return converse(generator, options, {});
 }
 

@@ -33,23 +33,9 @@ Command doctor_command();
 
 // In the order of --help: the flow first, then the parts anyone can check.
 constexpr Command (*kCommands[])() = {
-    run_command,
-    collect_command,
-    curate_command,
-    train_command,
-    eval_command,
-    serve_command,
-    chat_command,
-    cost_command,
-    teacher_command,
-    perplexity_command,
-    logprobs_command,
-    tokenize_command,
-    render_command,
-    verify_command,
-    inspect_command,
-    export_command,
-    doctor_command,
+    run_command,    collect_command, curate_command,  train_command,      eval_command,     serve_command,
+    chat_command,   cost_command,    teacher_command, perplexity_command, logprobs_command, tokenize_command,
+    render_command, verify_command,  inspect_command, export_command,     doctor_command,
 };
 
 constexpr const char* kFlow =

@@ -13,7 +13,7 @@ export interface Accuracy {
 export interface Evaluation {
   step: string;
   label: string;
-  model_hash: string;
+  model: string;
   overall: Accuracy;
   tasks: Accuracy[];
   mean_tokens: number;
@@ -29,6 +29,7 @@ export interface Comparison {
   low: number;
   high: number;
   p: number;
+  test: string;
   only_a: number;
   only_b: number;
 }

