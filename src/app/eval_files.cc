@@ -8,15 +8,15 @@
 #include "base/progress.h"
 
 namespace retort::app {
-namespace {
 
-// "svamp" of "data/svamp.jsonl.zst".
-std::string stem(const std::string& path) {
+std::string task_of_file(const std::string& path) {
   std::string name = std::filesystem::path(path).filename().string();
   for (const std::string_view end : {".zst", ".jsonl", ".json"})
     if (name.ends_with(end)) name.resize(name.size() - end.size());
   return name;
 }
+
+namespace {
 
 Result<std::vector<Prompt>> read_tasks(const EvalJob& job) {
   std::vector<Prompt> prompts;
@@ -25,7 +25,7 @@ Result<std::vector<Prompt>> read_tasks(const EvalJob& job) {
     for (int taken = 0; job.options.limit <= 0 || taken < job.options.limit; ++taken) {
       RETORT_ASSIGN(std::optional<Prompt> prompt, source->next());
       if (!prompt) break;
-      if (prompt->task.empty()) prompt->task = stem(path);
+      if (prompt->task.empty()) prompt->task = task_of_file(path);
       prompts.push_back(std::move(*prompt));
     }
   }
@@ -61,7 +61,7 @@ Result<eval::Summary> eval_files(const EvalJob& job, model::Generator& generator
   if (summary.model.empty()) summary.model = generator.name();
   RETORT_TRY(env.write_file(job.out + "/tally.json", to_text(encode(tally)) + "\n"));
   RETORT_TRY(env.write_file(job.out + "/summary.json", eval::encode(summary).dump(1) + "\n"));
-  RETORT_TRY(env.remove_all(partial));
+  if (job.partial.empty()) RETORT_TRY(env.remove_all(partial));  // elsewhere its owner removes it
   return summary;
 }
 

@@ -23,6 +23,9 @@ struct EvalJob {
 // Errors: eval::run's, and those of the files. After an interruption the same job goes on where it stopped.
 Result<eval::Summary> eval_files(const EvalJob& job, model::Generator& generator, Env& env);
 
+// The name of a task whose prompts give none: "svamp" of "data/svamp.jsonl.zst".
+std::string task_of_file(const std::string& path);
+
 Result<std::vector<Score>> read_scores(const std::string& path);
 
 // SHA-256 over the files that decide what a local model answers: weights, configuration, tokenizer and template.

@@ -5,8 +5,8 @@
 namespace retort::app {
 
 const std::vector<StepKind>& step_kinds() {
-  static const std::vector<StepKind> kinds = {problems_step(), collect_step(), curate_step(), train_step(),
-                                              eval_step()};
+  static const std::vector<StepKind> kinds = {problems_step(), split_step(), collect_step(),
+                                              curate_step(),   train_step(), eval_step()};
   return kinds;
 }
 

@@ -8,6 +8,7 @@
 namespace retort::app {
 
 StepKind problems_step();
+StepKind split_step();
 StepKind collect_step();
 StepKind curate_step();
 StepKind train_step();
