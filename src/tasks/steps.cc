@@ -21,55 +21,64 @@ std::vector<int> digits(int64_t n) {
 
 int digit(const std::vector<int>& all, size_t i) { return i < all.size() ? all[i] : 0; }
 
-// Every column is its digits' own fact first (7+6=13), then the carry (+1=14): two look-ups instead of one sum of
-// three.
-std::string add_columns(int64_t left, int64_t right) {
+// One column of a sum, a difference or a product: its equations, and the value whose last digit is the result's digit.
+struct Column {
+  std::string equations;
+  int value = 0;
+};
+
+// Each equation is one fact of two digits; a carry is added in an equation of its own. A difference adds the nines'
+// complement (9-e, then d + that + 1), so that sums are the only facts to know.
+std::vector<Column> columns_of(int64_t left, char op, int64_t right) {
   const auto a = digits(left), b = digits(right);
-  std::string out = fmt::format("{}+{}", left, right);
-  int carry = 0;
-  for (size_t i = 0; i < std::max(a.size(), b.size()); ++i) {
-    const int pair = digit(a, i) + digit(b, i), sum = pair + carry;
-    out += fmt::format("\n{}+{}={}", digit(a, i), digit(b, i), pair);
-    if (carry != 0) out += fmt::format(" +1={}", sum);
-    carry = sum / 10;
+  std::vector<Column> out;
+  int carry = op == '-' ? 1 : 0;
+  const size_t count = op == '*' ? a.size() : std::max(a.size(), b.size());
+  for (size_t i = 0; i < count; ++i) {
+    const int d = digit(a, i), e = op == '*' ? b[0] : digit(b, i);
+    Column column;
+    if (op == '*') {
+      const int product = d * e;
+      column.value = product + carry;
+      column.equations = fmt::format("{}*{}={}", d, e, product);
+      if (carry != 0)
+        column.equations += fmt::format(" {}+{}={} {}", product % 10, carry, product % 10 + carry, column.value);
+    } else {
+      const int f = op == '-' ? 9 - e : e;
+      if (op == '-') column.equations = fmt::format("9-{}={} ", e, f);
+      column.value = d + f + carry;
+      column.equations += fmt::format("{}+{}={}", d, f, d + f);
+      if (carry != 0) column.equations += fmt::format(" +1={}", column.value);
+    }
+    carry = column.value / 10;
+    out.push_back(std::move(column));
   }
   return out;
 }
 
-// left >= right
-std::string subtract_columns(int64_t left, int64_t right) {
-  const auto a = digits(left), b = digits(right);
-  std::string out;
-  int borrow = 0;
-  for (size_t i = 0; i < a.size(); ++i) {
-    int rest = a[i] - digit(b, i) - borrow;
-    const bool lend = rest < 0;
-    if (lend) rest += 10;
-    out += fmt::format("\n{}-{}{}={}", a[i], digit(b, i), lend ? "+10" : "", rest + borrow);
-    if (borrow != 0) out += fmt::format(" -1={}", rest);
-    borrow = lend ? 1 : 0;
-  }
-  return out;
-}
-
-// right is a digit
-std::string multiply_columns(int64_t left, int64_t right) {
-  std::string out = fmt::format("{}*{}", left, right);
-  int carry = 0;
-  for (const int d : digits(left)) {
-    const int product = d * static_cast<int>(right), sum = product + carry;
-    out += fmt::format("\n{}*{}={}", d, right, product);
-    if (carry != 0) out += fmt::format(" +{}={}", carry, sum);
-    carry = sum / 10;
-  }
-  return out;
-}
-
+// left >= right for '-', one digit on the right for '*'. After each column stands the result so far, and what is left
+// of the operands, so that no later step has to look far back.
 std::string columns(int64_t left, char op, int64_t right) {
-  if (op == '+') return add_columns(left, right);
-  if (op == '*') return right <= 9 ? multiply_columns(left, right) : multiply_columns(right, left);
-  return left >= right ? fmt::format("{}-{}", left, right) + subtract_columns(left, right)
-                       : fmt::format("-({}-{})", right, left) + subtract_columns(right, left);
+  if (op == '*' && right > 9) std::swap(left, right);
+  if (op == '-' && left < right) {
+    const std::string inner = columns(right, op, left);
+    const size_t head = inner.find('\n');
+    return "-(" + inner.substr(0, head) + ")" + inner.substr(head);
+  }
+  const std::string a = std::to_string(left), b = std::to_string(right);
+  const std::vector<Column> all = columns_of(left, op, right);
+  std::string out = a + op + b, result;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const bool last = i + 1 == all.size();
+    const std::string value = std::to_string(all[i].value);
+    result = (last && op != '-' ? value : value.substr(value.size() - 1)) + result;
+    out += fmt::format("\n{}|{}", all[i].equations, result);
+    if (last) break;
+    const std::string rest_a = i + 1 < a.size() ? a.substr(0, a.size() - 1 - i) : "0";
+    const std::string rest_b = i + 1 < b.size() ? b.substr(0, b.size() - 1 - i) : "0";
+    out += " " + (op == '*' ? rest_a : rest_a + op + rest_b);
+  }
+  return out;
 }
 
 }  // namespace

@@ -64,27 +64,34 @@ TEST(Generate, ImpossibleOptionsAreNamed) {
 
 TEST(Worked, ColumnsWithCarriesAndBorrows) {
   const auto chain = [](std::vector<Step> steps) { return worked(steps, Style::Columns); };
-  EXPECT_EQ(chain({{675, '+', 67}}), "675+67\n5+7=12\n7+6=13 +1=14\n6+0=6 +1=7");
-  EXPECT_EQ(chain({{1013, '-', 969}}), "1013-969\n3-9+10=4\n1-6+10=5 -1=4\n0-9+10=1 -1=0\n1-0=1 -1=0");
-  EXPECT_EQ(chain({{3, '-', 50}}), "-(50-3)\n0-3+10=7\n5-0=5 -1=4");
-  EXPECT_EQ(chain({{7, '*', 2289}}), "2289*7\n9*7=63\n8*7=56 +6=62\n2*7=14 +6=20\n2*7=14 +2=16");
-  EXPECT_EQ(chain({{20, '-', 5}, {std::nullopt, '*', 9}}), "20-5\n0-5+10=5\n2-0=2 -1=1; 15*9\n5*9=45\n1*9=9 +4=13");
+  EXPECT_EQ(chain({{675, '+', 67}}), "675+67\n5+7=12|2 67+6\n7+6=13 +1=14|42 6+0\n6+0=6 +1=7|742");
+  EXPECT_EQ(chain({{1013, '-', 969}}),
+            "1013-969\n9-9=0 3+0=3 +1=4|4 101-96\n9-6=3 1+3=4|44 10-9\n9-9=0 0+0=0|044 1-0\n9-0=9 1+9=10|0044");
+  EXPECT_EQ(chain({{3, '-', 50}}), "-(50-3)\n9-3=6 0+6=6 +1=7|7 5-0\n9-0=9 5+9=14|47");
+  EXPECT_EQ(chain({{7, '*', 2289}}),
+            "2289*7\n9*7=63|3 228\n8*7=56 6+6=12 62|23 22\n2*7=14 4+6=10 20|023 2\n2*7=14 4+2=6 16|16023");
+  EXPECT_EQ(chain({{20, '-', 5}, {std::nullopt, '*', 9}}),
+            "20-5\n9-5=4 0+4=4 +1=5|5 2-0\n9-0=9 2+9=11|15; 15*9\n5*9=45|5 1\n1*9=9 9+4=13 13|135");
 }
 
-// Reads a column chain back: the last digits of its columns from the bottom up, the last column whole, are the result.
+// The result that a column chain reads off: what stands behind its last bar.
 int64_t read_columns(const std::string& chain) {
   const std::string step = chain.substr(chain.rfind("; ") == std::string::npos ? 0 : chain.rfind("; ") + 2);
-  std::string result;
-  size_t line = step.find('\n');
-  const bool negative = step.starts_with("-(");
-  while (line != std::string::npos) {
-    const size_t next = step.find('\n', line + 1);
-    const std::string column = step.substr(line + 1, next == std::string::npos ? next : next - line - 1);
-    const std::string value = column.substr(column.rfind('=') + 1);
-    result = (next == std::string::npos ? value : value.substr(value.size() - 1)) + result;
-    line = next;
+  return (step.starts_with("-") ? -1 : 1) * std::stoll(step.substr(step.rfind('|') + 1));
+}
+
+// Every `x+y=z`, `x*y=z` and `x-y=z` of a chain is true.
+void expect_true_equations(const std::string& chain) {
+  for (size_t equals = chain.find('='); equals != std::string::npos; equals = chain.find('=', equals + 1)) {
+    size_t begin = equals;
+    while (begin > 0 && std::string_view("0123456789+-*").find(chain[begin - 1]) != std::string_view::npos) --begin;
+    const std::string left = chain.substr(begin, equals - begin);
+    const size_t op = left.find_first_of("+-*", 1);
+    if (op == std::string::npos) continue;  // "+1=14": goes on from the sum before it
+    const int64_t x = std::stoll(left.substr(0, op)), y = std::stoll(left.substr(op + 1)),
+                  z = std::stoll(chain.substr(equals + 1));
+    EXPECT_EQ(left[op] == '+' ? x + y : left[op] == '-' ? x - y : x * y, z) << chain;
   }
-  return (negative ? -1 : 1) * std::stoll(result);
 }
 
 TEST(Worked, EveryColumnChainLeadsToItsAnswer) {
@@ -93,7 +100,10 @@ TEST(Worked, EveryColumnChainLeadsToItsAnswer) {
   options.test = 0;
   const auto set = generate(options);
   ASSERT_TRUE(set.ok());
-  for (const Problem& p : set->train) EXPECT_EQ(read_columns(worked(p.steps, Style::Columns)), p.answer) << p.question;
+  for (const Problem& p : set->train) {
+    EXPECT_EQ(read_columns(worked(p.steps, Style::Columns)), p.answer) << p.question;
+    expect_true_equations(worked(p.steps, Style::Columns));
+  }
 }
 
 TEST(Worked, PlainChainsEndInTheAnswer) {
