@@ -1,4 +1,4 @@
-// retort tokenize: text to token ids and back.
+// retort tokenize: text to token ids and back; a vocabulary learned from texts; any vocabulary as tokenizer.json.
 #include <cstdio>
 #include <iostream>
 #include <iterator>
@@ -6,13 +6,16 @@
 #include "app/command.h"
 #include "base/cancel.h"
 #include "base/text.h"
+#include "model/bpe_trainer.h"
 #include "model/tokenizer_load.h"
 
 namespace retort::app {
 namespace {
 
 struct Flags {
-  std::string model;
+  std::string model, write;
+  int learn = 0;
+  std::vector<std::string> special;
   bool json = false;
   bool no_special = false;
 };
@@ -32,9 +35,36 @@ Result<Json> answer(const model::Tokenizer& tokenizer, const Json& row, bool no_
   return Json{{"ids", tokenizer.encode(text, !no_special)}};
 }
 
+Result<int> write_to(const std::string& path, const model::Tokenizer& tokenizer) {
+  RETORT_TRY(system_env().write_file(path, tokenizer.to_json()));
+  fmt::print(stderr, "{}: {} tokens\n", path, tokenizer.vocab_size());
+  return 0;
+}
+
+Result<int> learn(const Flags& flags) {
+  if (flags.write.empty()) return fail(Code::Invalid, "--learn needs --write FILE for the tokenizer.json it makes");
+  std::vector<std::string> texts;
+  std::string line;
+  while (std::getline(std::cin, line)) {
+    if (flags.json) {
+      RETORT_ASSIGN(const Json row, parse_json(line));
+      RETORT_ASSIGN(line, need_string(row, "text"));
+    }
+    texts.push_back(std::move(line));
+  }
+  model::BpeTraining options;
+  options.vocab_size = flags.learn;
+  options.special_tokens = flags.special;
+  RETORT_ASSIGN(const model::Tokenizer tokenizer, model::train_bpe(texts, options));
+  return write_to(flags.write, tokenizer);
+}
+
 Result<int> run(const Flags& flags) {
+  if ((flags.learn > 0) != flags.model.empty()) return fail(Code::Invalid, "give either --model or --learn SIZE");
+  if (flags.learn > 0) return learn(flags);
   RETORT_ASSIGN(const model::TextParts parts, model::load_text(flags.model, system_env()));
   const model::Tokenizer& tokenizer = parts.tokenizer;
+  if (!flags.write.empty()) return write_to(flags.write, tokenizer);
   if (!flags.json) {
     const std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
     std::string out;
@@ -62,9 +92,13 @@ Result<int> run(const Flags& flags) {
 }  // namespace
 
 Command tokenize_command() {
-  return {"tokenize", "text to token ids and back", [](CLI::App& cli) -> std::function<Result<int>()> {
+  return {"tokenize", "turn text into token ids and back", [](CLI::App& cli) -> std::function<Result<int>()> {
             auto flags = std::make_shared<Flags>();
-            cli.add_option("--model", flags->model, "a model's folder, a GGUF or a tokenizer.json")->required();
+            cli.add_option("--model", flags->model, "a model's folder, a GGUF or a tokenizer.json");
+            cli.add_option("--write", flags->write, "write the vocabulary to this file as a tokenizer.json and end");
+            cli.add_option("--learn", flags->learn, "learn a vocabulary of this size from the lines of standard input")
+                ->check(CLI::Range(1, 1 << 20));
+            cli.add_option("--special", flags->special, "with --learn: special tokens, which get the ids 0, 1, ...");
             cli.add_flag("--json", flags->json, "one object a line: {text} to {ids}, {ids} to {text}");
             cli.add_flag("--no-special", flags->no_special,
                          "ids: add no BOS or EOS of the tokenizer's own; text: leave special tokens out");

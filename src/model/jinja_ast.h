@@ -81,10 +81,11 @@ struct Stmt {
   ExprPtr target;    // For, Set, SetBlock: a Name, Tuple or namespace Attribute
   ExprPtr value;     // Print, For's iterable, Set, CallBlock's call, FilterBlock and SetBlock: filters over nullptr
   ExprPtr filter;    // For's `if`
-  std::vector<std::pair<ExprPtr, Block>> branches;          // If: condition (null for else) and body
-  std::vector<std::pair<std::string, ExprPtr>> parameters;  // Macro, CallBlock: name and default
-  std::vector<std::pair<ExprPtr, ExprPtr>> bindings;        // With
-  Block body, otherwise;                                    // For's else
+  std::vector<std::pair<ExprPtr, Block>> branches;                         // If: condition (null for else) and body
+  std::vector<std::pair<std::string, ExprPtr>> parameters;                 // Macro, CallBlock: name and default
+  std::vector<std::pair<ExprPtr, ExprPtr>> bindings;                       // With
+  Block body, otherwise;                                                   // For's else
+  bool takes_varargs = false, takes_kwargs = false, takes_caller = false;  // Macro, CallBlock: names in the body
 };
 
 // Raises Failure with the line.

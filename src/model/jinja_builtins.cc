@@ -144,7 +144,7 @@ std::map<std::string, Test> make_tests() {
   plain("true", [](const Value& v) { return v.is(Kind::Bool) && v.as_int() != 0; });
   plain("false", [](const Value& v) { return v.is(Kind::Bool) && v.as_int() == 0; });
   plain("callable", [](const Value& v) { return v.is(Kind::Callable) || v.is(Kind::Undefined); });
-  plain("escaped", [](const Value&) { return false; });
+  plain("escaped", [](const Value& v) { return v.is_markup(); });
   plain("odd", [](const Value& v) { return whole(v) % 2 != 0; });
   plain("even", [](const Value& v) { return whole(v) % 2 == 0; });
   plain("upper", [](const Value& v) { return upper(v.text()) == v.text() && lower(v.text()) != v.text(); });

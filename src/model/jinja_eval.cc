@@ -202,14 +202,16 @@ Value Interpreter::invoke(const Stmt& s, const ScopePtr& scope, Arguments& a) {
   fresh->parent = scope;
   const std::string name = s.op == Stmt::Op::Macro ? s.text : "caller";
   const size_t given = std::min(a.positional.size(), s.parameters.size());
+  if (given < a.positional.size() && !s.takes_varargs)
+    raise("macro '{}' takes not more than {} argument(s), not {}", name, s.parameters.size(), a.positional.size());
   std::vector<Value> rest(a.positional.begin() + static_cast<std::ptrdiff_t>(given), a.positional.end());
   for (size_t i = 0; i < s.parameters.size(); ++i) {
     const auto& [parameter, fallback] = s.parameters[i];
     const auto named =
         std::find_if(a.named.begin(), a.named.end(), [&](const auto& p) { return p.first == parameter; });
     if (i < given) {
-      if (named != a.named.end()) raise("macro '{}' got two values for '{}'", name, parameter);
-      fresh->values[parameter] = a.positional[i];
+      fresh->values[parameter] = a.positional[i];  // a second value by name is a spare one, refused below
+      continue;
     } else if (named != a.named.end()) {
       fresh->values[parameter] = named->second;
     } else if (fallback != nullptr) {
@@ -220,15 +222,20 @@ Value Interpreter::invoke(const Stmt& s, const ScopePtr& scope, Arguments& a) {
     if (named != a.named.end()) a.named.erase(named);
   }
   std::vector<std::pair<Value, Value>> named;
+  Value caller = Value::undefined("No caller defined");
   for (auto& [key, value] : a.named) {
-    if (key == "caller")
-      fresh->values["caller"] = value;
-    else
+    if (key == "caller" && s.takes_caller)
+      caller = value;
+    else if (s.takes_kwargs)
       named.emplace_back(Value::string(key), value);
+    else if (key == "caller")
+      raise("macro '{}' is called with a block but its body does not use caller", name);
+    else
+      raise("macro '{}' takes no keyword argument '{}', or takes it twice", name, key);
   }
-  // Jinja takes spare arguments only where the body says varargs or kwargs; nobody passes them otherwise.
-  fresh->values["varargs"] = Value::list(std::move(rest), ListKind::Tuple);
-  fresh->values["kwargs"] = Value::dict(std::move(named));
+  if (s.takes_caller && fresh->values.count("caller") == 0) fresh->values["caller"] = caller;
+  if (s.takes_varargs) fresh->values["varargs"] = Value::list(std::move(rest), ListKind::Tuple);
+  if (s.takes_kwargs) fresh->values["kwargs"] = Value::dict(std::move(named));
   return made(capture(s.body, fresh));
 }
 
@@ -348,7 +355,8 @@ Value Interpreter::eval_slice(const Expr& e, const ScopePtr& scope) {
   if (!text) return Value::list(std::move(out), object.as_list().kind);
   std::string joined;
   for (const Value& v : out) joined += v.as_string();
-  return made(std::move(joined));
+  const Value slice = made(std::move(joined));
+  return object.is_markup() ? marked(slice) : slice;
 }
 
 Value Interpreter::attribute(const Value& object, const std::string& name) {
@@ -380,7 +388,8 @@ Value Interpreter::item(const Value& object, const Value& key) {
     const int64_t n = static_cast<int64_t>(items.size());
     if (object.is(Kind::String)) step(n / 16);
     const int64_t i = key.as_int() < 0 ? key.as_int() + n : key.as_int();
-    if (i >= 0 && i < n) return items[static_cast<size_t>(i)];
+    if (i >= 0 && i < n)
+      return object.is_markup() ? marked(items[static_cast<size_t>(i)]) : items[static_cast<size_t>(i)];
     return Value::undefined(fmt::format("{} object has no element {}", object.type_name(), key.as_int()));
   }
   if (key.is(Kind::String)) return attribute(object, key.as_string());

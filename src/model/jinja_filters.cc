@@ -230,11 +230,18 @@ Value indent(Interpreter& in, const Value& v, Arguments& a) {
   bool start = true;
   for (const std::string_view line : split(v.text(), '\n')) {
     if (!start) out += '\n';
-    if (start ? first : (blank || !line.empty())) out += pad;
+    if (start ? first : (blank || !line.empty())) out += v.is_markup() ? html(Value::string(pad)) : pad;
     out += line;
     start = false;
   }
-  return in.made(std::move(out));
+  const Value made = in.made(std::move(out));
+  return v.is_markup() ? marked(made) : made;
+}
+
+Value from_double(double d) {
+  if (std::isnan(d)) raise("cannot convert float NaN to integer");
+  if (!(std::fabs(d) < 9e18)) raise_limit("int: {} does not fit 64 bits", float_repr(d));
+  return Value::integer(static_cast<int64_t>(d));
 }
 
 Value to_int(Interpreter&, const Value& v, Arguments& a) {
@@ -243,8 +250,7 @@ Value to_int(Interpreter&, const Value& v, Arguments& a) {
   const int64_t base = sig.get_int("base", 10);
   sig.done();
   if (v.is_whole()) return Value::integer(v.as_int());
-  if (v.is(Kind::Float))
-    return std::fabs(v.as_double()) < 9e18 ? Value::integer(static_cast<int64_t>(v.as_double())) : fallback;
+  if (v.is(Kind::Float)) return from_double(v.as_double());
   if (!v.is(Kind::String)) return fallback;
   std::string text = strip(v.as_string(), true, true);
   std::erase(text, '_');
@@ -255,8 +261,8 @@ Value to_int(Interpreter&, const Value& v, Arguments& a) {
   if (!text.empty() && *end == '\0' && errno == 0 && end == text.c_str() + text.size()) return Value::integer(n);
   const double d = std::strtod(text.c_str(), &end);
   if (!text.empty() && end == text.c_str() + text.size() && text.find_first_of("xXpP") == std::string::npos &&
-      std::fabs(d) < 9e18)
-    return Value::integer(static_cast<int64_t>(d));
+      std::isfinite(d))
+    return from_double(d);
   return fallback;
 }
 
@@ -287,7 +293,7 @@ Value round_to(Interpreter&, const Value& v, Arguments& a) {
     if (precision >= 0) return Value::real(std::stod(fmt::format("{:.{}f}", d, precision)));
     const double unit = std::pow(10.0, static_cast<double>(-precision));
     const double r = std::nearbyint(d / unit) * unit;
-    return v.is_whole() ? Value::integer(static_cast<int64_t>(r)) : Value::real(r);
+    return v.is_whole() ? from_double(r) : Value::real(r);
   }
   const double unit = std::pow(10.0, static_cast<double>(precision));
   if (method == "ceil") return Value::real(std::ceil(d * unit) / unit);
@@ -348,26 +354,21 @@ Value batch(Interpreter& in, const Value& v, Arguments& a) {
   return Value::list(std::move(out), ListKind::Generator);
 }
 
-std::string escape(const std::string& s) {
-  std::string out;
-  for (const char c : s) {
-    switch (c) {
-      case '&': out += "&amp;"; break;
-      case '<': out += "&lt;"; break;
-      case '>': out += "&gt;"; break;
-      case '"': out += "&#34;"; break;
-      case '\'': out += "&#39;"; break;
-      default: out += c;
-    }
-  }
-  return out;
-}
-
 // Filters without arguments from text to text.
-template <std::string (*kFunction)(const std::string&)>
+// `kKeeps`: markup stays markup, as in Jinja's soft_str.
+template <std::string (*kFunction)(const std::string&), bool kKeeps>
 Value textual(Interpreter& in, const Value& v, Arguments& a) {
   Signature("filter", a).done();
-  return in.made(kFunction(v.text()));
+  const Value made = in.made(kFunction(v.text()));
+  return kKeeps && v.is_markup() ? marked(made) : made;
+}
+Value safe(Interpreter& in, const Value& v, Arguments& a) {
+  Signature("safe", a).done();
+  return marked(in.made(v.text()));
+}
+Value escape(Interpreter& in, const Value& v, Arguments& a) {
+  Signature("escape", a).done();
+  return marked(in.made(html(v)));
 }
 std::string upper_of(const std::string& s) { return upper(s); }
 std::string lower_of(const std::string& s) { return lower(s); }
@@ -387,14 +388,14 @@ const std::map<std::string, Filter>& filters() {
       {"float", to_float},
       {"round", round_to},
       {"batch", batch},
-      {"upper", textual<upper_of>},
-      {"lower", textual<lower_of>},
-      {"title", textual<title>},
-      {"capitalize", textual<capitalize>},
-      {"string", textual<same>},
-      {"safe", textual<same>},
-      {"escape", textual<escape>},
-      {"e", textual<escape>},
+      {"upper", textual<upper_of, true>},
+      {"lower", textual<lower_of, true>},
+      {"title", textual<title, false>},
+      {"capitalize", textual<capitalize, true>},
+      {"string", textual<same, true>},
+      {"safe", safe},
+      {"escape", escape},
+      {"e", escape},
       {"select", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, false, true); }},
       {"reject", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, false, false); }},
       {"selectattr", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, true, true); }},
@@ -409,7 +410,8 @@ const std::map<std::string, Filter>& filters() {
          Signature sig("trim", a);
          const Value chars = sig.get("chars", Value::none());
          sig.done();
-         return in.made(strip(v.text(), true, true, chars.is(Kind::String) ? &chars.as_string() : nullptr));
+         const Value made = in.made(strip(v.text(), true, true, chars.is(Kind::String) ? &chars.as_string() : nullptr));
+         return v.is_markup() ? marked(made) : made;
        }},
       {"default",
        [](Interpreter&, const Value& v, Arguments& a) {
@@ -446,7 +448,7 @@ const std::map<std::string, Filter>& filters() {
          if (!v.is(Kind::String)) return Value::list(std::move(items), ListKind::Generator);
          std::string out;
          for (const Value& c : items) out += c.as_string();
-         return in.made(std::move(out));
+         return v.is_markup() ? marked(in.made(std::move(out))) : in.made(std::move(out));
        }},
       {"items",
        [](Interpreter& in, const Value& v, Arguments&) {
@@ -481,7 +483,8 @@ const std::map<std::string, Filter>& filters() {
        }},
       {"format",
        [](Interpreter& in, const Value& v, Arguments& a) {
-         return arithmetic(in, Expr::Op::Modulo, Value::string(v.text()), Value::list(a.positional, ListKind::Tuple));
+         return arithmetic(in, Expr::Op::Modulo, v.is(Kind::String) ? v : Value::string(v.text()),
+                           Value::list(a.positional, ListKind::Tuple));
        }},
       {"wordcount",
        [](Interpreter& in, const Value& v, Arguments&) {

@@ -160,6 +160,21 @@ std::string format_braces(const std::string& s, const Arguments& a) {
   return out;
 }
 
+// What Markup's methods do to the texts that become part of the result.
+void escape_arguments(const std::string& name, Arguments& a) {
+  const auto escape = [](Value& v) { v = Value::string(html(v)); };
+  if (name == "replace" && a.positional.size() > 1) escape(a.positional[1]);
+  if (name == "format") {
+    for (Value& v : a.positional) escape(v);
+    for (auto& [key, v] : a.named) escape(v);
+  }
+  if (name == "join" && !a.positional.empty()) {
+    std::vector<Value> items = iterate(a.positional[0]);
+    for (Value& v : items) escape(v);
+    a.positional[0] = Value::list(std::move(items));
+  }
+}
+
 Value string_method(Interpreter& in, const std::string& s, const std::string& name, Arguments& a) {
   Signature sig(name.c_str(), a);
   if (name == "split" || name == "rsplit") return split(s, a, name == "rsplit");
@@ -288,8 +303,11 @@ constexpr std::string_view kListChanges[] = {"append", "extend", "insert", "pop"
 
 Value method(const Value& object, const std::string& name) {
   if (object.is(Kind::String) && known(kStringMethods, name)) {
-    return Value::callable(
-        name, [object, name](Interpreter& in, Arguments& a) { return string_method(in, object.as_string(), name, a); });
+    return Value::callable(name, [object, name](Interpreter& in, Arguments& a) {
+      if (!object.is_markup()) return string_method(in, object.as_string(), name, a);
+      escape_arguments(name, a);
+      return marked(string_method(in, object.as_string(), name, a));
+    });
   }
   const auto refused = [&](const char* type) {
     return Value::callable(name, [name, type](Interpreter&, Arguments&) -> Value {

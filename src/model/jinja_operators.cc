@@ -89,8 +89,16 @@ Value reals(Op op, double a, double b) {
   }
 }
 
+int64_t whole_part(const Value& v) {
+  if (!v.is(Kind::Float)) return v.as_int();
+  if (!(std::fabs(v.as_double()) < 9e18)) raise_limit("format %d: {} does not fit 64 bits", v.text());
+  return static_cast<int64_t>(v.as_double());
+}
+
 // "%s and %d" % (a, b)
-Value percent_format(Interpreter& in, const std::string& pattern, const Value& right) {
+Value percent_format(Interpreter& in, const Value& format, const Value& right) {
+  const std::string& pattern = format.as_string();
+  const bool markup = format.is_markup();
   std::vector<Value> values{right};
   if (right.is(Kind::List) && right.as_list().kind == ListKind::Tuple) values = right.as_list().items;
   std::string out;
@@ -115,31 +123,35 @@ Value percent_format(Interpreter& in, const std::string& pattern, const Value& r
     const Value& v = values[used++];
     const char c = i < pattern.size() ? pattern[i] : '\0';
     if (c == 's')
-      out += v.text();
+      out += markup ? html(v) : v.text();
     else if (c == 'r')
-      out += v.repr();
+      out += markup ? html(Value::string(v.repr())) : v.repr();
     else if ((c == 'd' || c == 'i') && v.is_number())
-      out += std::to_string(v.is(Kind::Float) ? static_cast<int64_t>(v.as_double()) : v.as_int());
+      out += std::to_string(whole_part(v));
     else if (c == 'f' && v.is_number())
       out += fmt::format("{:.{}f}", v.as_double(), precision < 0 ? 6 : precision);
     else
       raise("format %{} of a {} is not supported", c, v.type_name());
   }
   if (used < values.size() && !right.is(Kind::Dict)) raise("not all arguments converted during string formatting");
-  return in.made(std::move(out));
+  const Value made = in.made(std::move(out));
+  return markup ? marked(made) : made;
 }
 
 }  // namespace
 
 Value arithmetic(Interpreter& in, Op op, const Value& a, const Value& b) {
-  if (a.is(Kind::String) && op == Op::Modulo) return percent_format(in, a.as_string(), b);
+  if (a.is(Kind::String) && op == Op::Modulo) return percent_format(in, a, b);
   if (a.is(Kind::Undefined)) raise("{}", a.why_undefined());
   if (b.is(Kind::Undefined)) raise("{}", b.why_undefined());
   if (a.is_number() && b.is_number()) {
     return a.is_whole() && b.is_whole() ? integers(op, a.as_int(), b.as_int())
                                         : reals(op, a.as_double(), b.as_double());
   }
-  if (op == Op::Add && a.is(Kind::String) && b.is(Kind::String)) return in.made(a.as_string() + b.as_string());
+  if (op == Op::Add && a.is(Kind::String) && b.is(Kind::String)) {
+    if (a.is_markup() || b.is_markup()) return marked(in.made(html(a) + html(b)));
+    return in.made(a.as_string() + b.as_string());
+  }
   const auto plain = [](const Value& v) {
     return v.is(Kind::List) && (v.as_list().kind == ListKind::List || v.as_list().kind == ListKind::Tuple);
   };
@@ -159,7 +171,8 @@ Value arithmetic(Interpreter& in, Op op, const Value& a, const Value& b) {
       if (static_cast<size_t>(times) * unit.size() > (size_t{64} << 20)) raise_limit("a text of {} repeats", times);
       std::string out;
       for (int64_t i = 0; i < times && !unit.empty(); ++i) out += unit;
-      return in.made(std::move(out));
+      const Value made = in.made(std::move(out));
+      return sequence.is_markup() ? marked(made) : made;
     }
     if (plain(sequence)) {
       const auto& unit = sequence.as_list().items;

@@ -1,6 +1,8 @@
 #include <algorithm>
 #include <charconv>
 #include <initializer_list>
+#include <set>
+#include <utility>
 
 #include "model/jinja_ast.h"
 #include "model/jinja_lexer.h"
@@ -136,7 +138,7 @@ class Parser {
       s.text = need_name();
       parameters(s);
       end_of_block();
-      s.body = body_until("endmacro");
+      macro_body(s, "endmacro");
       skip_optional_name();
       end_of_block();
     } else if (word == "call") {
@@ -145,7 +147,7 @@ class Parser {
       s.value = expression();
       if (s.value->op != Op::Call) raise("line {}: {{% call %}} needs a call", s.line);
       end_of_block();
-      s.body = body_until("endcall");
+      macro_body(s, "endcall");
       end_of_block();
     } else if (word == "filter") {
       s.op = Stmt::Op::FilterBlock;
@@ -185,6 +187,15 @@ class Parser {
     loops_ = loops;
     take();
     return body;
+  }
+  // A macro takes spare arguments only where its body names them.
+  void macro_body(Stmt& s, std::string_view end) {
+    const std::set<std::string> outside = std::exchange(spare_names_, {});
+    s.body = body_until(end);
+    s.takes_varargs = spare_names_.count("varargs") != 0;
+    s.takes_kwargs = spare_names_.count("kwargs") != 0;
+    s.takes_caller = spare_names_.count("caller") != 0;
+    spare_names_.insert(outside.begin(), outside.end());
   }
   void skip_optional_name() {
     if (now().kind == Token::Kind::Name) take();
@@ -423,6 +434,7 @@ class Parser {
         if (token.text == "none" || token.text == "None") return constant(Value::none(), token.line);
         auto e = make(Op::Name, token.line);
         e->name = token.text;
+        if (e->name == "varargs" || e->name == "kwargs" || e->name == "caller") spare_names_.insert(e->name);
         return e;
       }
       case Token::Kind::String: {
@@ -599,6 +611,7 @@ class Parser {
   std::vector<Token> tokens_;
   size_t at_ = 0;
   int depth_ = 0, chain_ = 0, loops_ = 0;
+  std::set<std::string> spare_names_;  // varargs, kwargs and caller, where the macro being read names them
 };
 
 }  // namespace

@@ -200,6 +200,11 @@ Value Value::string(std::string s) {
   v.data_ = std::make_shared<std::string>(std::move(s));
   return v;
 }
+Value Value::markup(std::string s) {
+  Value v = string(std::move(s));
+  v.int_ = 1;
+  return v;
+}
 Value Value::list(std::vector<Value> items, ListKind kind) {
   int depth = 0;
   for (const Value& item : items) depth = std::max(depth, depth_of(item));
@@ -236,8 +241,9 @@ Value Value::from_json(const Json& json) {
     case Json::value_t::boolean: return boolean(json.get<bool>());
     case Json::value_t::number_integer: return integer(json.get<int64_t>());
     case Json::value_t::number_unsigned:
-      return json.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX) ? real(json.get<double>())
-                                                                     : integer(json.get<int64_t>());
+      if (json.get<uint64_t>() > static_cast<uint64_t>(INT64_MAX))
+        raise_limit("the number {} does not fit 64 bits; give it as a string", json.get<uint64_t>());
+      return integer(json.get<int64_t>());
     case Json::value_t::number_float: return real(json.get<double>());
     case Json::value_t::string: return string(to_utf8(json.get_ref<const std::string&>()));
     case Json::value_t::array: {
@@ -252,6 +258,30 @@ Value Value::from_json(const Json& json) {
     }
     default: return none();
   }
+}
+
+std::string html(const Value& value) {
+  if (value.is_markup()) return value.as_string();
+  std::string out;
+  for (const char c : value.text()) {
+    switch (c) {
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&#34;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out += c;
+    }
+  }
+  return out;
+}
+
+Value marked(const Value& value) {
+  if (value.is(Kind::String)) return Value::markup(value.as_string());
+  if (!value.is(Kind::List)) return value;
+  std::vector<Value> items;
+  for (const Value& item : value.as_list().items) items.push_back(marked(item));
+  return Value::list(std::move(items), value.as_list().kind);
 }
 
 std::string Value::why_undefined() const { return data_ ? as_string() : "a value is undefined"; }
@@ -283,7 +313,7 @@ std::string Value::repr() const {
     case Kind::Bool: return int_ ? "True" : "False";
     case Kind::Int: return std::to_string(int_);
     case Kind::Float: return float_repr(real_);
-    case Kind::String: return quote(as_string());
+    case Kind::String: return is_markup() ? "Markup(" + quote(as_string()) + ")" : quote(as_string());
     case Kind::List: {
       const ListData& list = as_list();
       if (list.kind != ListKind::List && list.kind != ListKind::Tuple)

@@ -59,6 +59,9 @@ class Value {
   static Value integer(int64_t i);
   static Value real(double d);
   static Value string(std::string s);
+  // MarkupSafe's Markup: a str that says it is HTML already, as the filters `safe` and `escape` make it. What is joined
+  // to it with + gets escaped, auto-escaping or not, and templates in use depend on that.
+  static Value markup(std::string s);
   static Value list(std::vector<Value> items, ListKind kind = ListKind::List);
   static Value dict(std::vector<std::pair<Value, Value>> items);
   static Value name_space(std::shared_ptr<DictData> data);
@@ -68,6 +71,7 @@ class Value {
   Kind kind() const { return kind_; }
   bool is(Kind k) const { return kind_ == k; }
   bool is_number() const { return kind_ == Kind::Bool || kind_ == Kind::Int || kind_ == Kind::Float; }
+  bool is_markup() const { return kind_ == Kind::String && int_ == 1; }
   bool is_whole() const { return kind_ == Kind::Bool || kind_ == Kind::Int; }
   // Preconditions of the next: the kind that the name says.
   int64_t as_int() const { return int_; }  // Bool, Int
@@ -89,7 +93,7 @@ class Value {
 
  private:
   Kind kind_ = Kind::Undefined;
-  int64_t int_ = 0;
+  int64_t int_ = 0;  // Bool, Int; of a String 1 where it is markup
   double real_ = 0;
   std::shared_ptr<void> data_;
 };
@@ -117,6 +121,11 @@ struct JsonStyle {
   std::string item_separator = ", ", key_separator = ": ";
 };
 std::string to_json_text(const Value& value, const JsonStyle& style);
+
+// str(v) with & < > " ' escaped, but for markup, which stays as it is.
+std::string html(const Value& value);
+// The str, or the list's strs, as markup; others unchanged.
+Value marked(const Value& value);
 
 // Python's repr of a float.
 std::string float_repr(double d);

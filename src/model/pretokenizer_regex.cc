@@ -19,8 +19,11 @@ constexpr size_t kMaxPattern = 64 << 10;
 
 // What Unicode added to a category (one or two letters) or to Han after PCRE2's version, as class members.
 std::string added_members(std::string_view property) {
-  if (property == "Han") return R"(\x{31350}-\x{323af}\x{2ebf0}-\x{2ee5d})";
   std::string out;
+  for (size_t i = 0; property == "Han" && i < unicode_tables::kAddedHanCount; ++i) {
+    const CodeRange& r = unicode_tables::kAddedHan[i];
+    out += fmt::format("\\x{{{:x}}}-\\x{{{:x}}}", r.first, r.last);
+  }
   for (size_t i = 0; i < unicode_tables::kAddedCount; ++i) {
     const AddedRange& r = unicode_tables::kAdded[i];
     if (std::string_view(r.category).substr(0, property.size()) == property)

@@ -1,5 +1,5 @@
-// Character classes and normalisation as Hugging Face's tokenizers see them: Unicode 16 categories from our own tables
-// (PCRE2 and utf8proc of Debian 12 know 14 and 15), normal forms from utf8proc.
+// Character classes and normalisation as Hugging Face's tokenizers see them: Unicode 16 categories from unicode_tables.cc
+// (PCRE2 and utf8proc of Debian 12 know 14 and 15; tools/unicode_tables.py makes it), normal forms from utf8proc.
 #pragma once
 
 #include <cstddef>
@@ -23,6 +23,8 @@ extern const CodeRange kNumbers[];
 extern const size_t kNumbersCount;
 extern const AddedRange kAdded[];
 extern const size_t kAddedCount;
+extern const CodeRange kAddedHan[];
+extern const size_t kAddedHanCount;
 }  // namespace unicode_tables
 
 enum CharClass : uint8_t { kOther = 0, kLetter = 1, kNumber = 2, kSpace = 4, kWord = 8, kDigit17 = 16 };
