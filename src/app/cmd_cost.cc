@@ -105,7 +105,7 @@ Result<int> run(const std::vector<std::string>& folders, bool json, Env& env) {
 }  // namespace
 
 Command cost_command() {
-  return {"cost", "What runs used and paid, by stage, failed and resumed work included",
+  return {"cost", "show what runs used and paid, by stage, failed and resumed work included",
           [](CLI::App& cli) -> std::function<Result<int>()> {
             struct State {
               std::vector<std::string> folders;

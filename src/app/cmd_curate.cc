@@ -56,7 +56,7 @@ Result<int> curate_command_run(const State& state, const OptionFlags& flags) {
 
 Command curate_command() {
   return {
-      "curate", "Check traces and keep what is worth learning from", [](CLI::App& cli) -> std::function<Result<int>()> {
+      "curate", "check traces and keep what is worth learning from", [](CLI::App& cli) -> std::function<Result<int>()> {
         auto state = std::make_shared<State>();
         cli.add_option("--traces", state->traces, "JSONL of traces, as `retort collect` writes them (repeatable)")
             ->required()

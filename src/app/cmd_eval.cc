@@ -109,7 +109,7 @@ Result<int> eval_command_run(const State& state, const OptionFlags& flags) {
 
 Command eval_command() {
   return {
-      "eval", "Grade a model on tasks, with intervals; compare two with a paired test",
+      "eval", "grade a model on tasks, with intervals; compare two with a paired test",
       [](CLI::App& cli) -> std::function<Result<int>()> {
         auto state = std::make_shared<State>();
         cli.add_option("--model", state->model, "the model: a path, or with --endpoint its name there")

@@ -322,7 +322,7 @@ void print_human(const Json& out) {
 }  // namespace
 
 Command inspect_command() {
-  return {"inspect", "Say what a model, weight file, tokenizer or record file is and holds",
+  return {"inspect", "say what a model, weight file, tokenizer or record file is and holds",
           [](CLI::App& cli) -> std::function<Result<int>()> {
             auto state = std::make_shared<State>();
             cli.add_option("file", state->path,

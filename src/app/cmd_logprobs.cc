@@ -88,7 +88,7 @@ Result<int> run(const Flags& flags) {
 
 Command logprobs_command() {
   return {
-      "logprobs", "Log-probabilities of given tokens: {text} or {ids} to {ids, logprobs}",
+      "logprobs", "give the log-probabilities of tokens: {text} or {ids} to {ids, logprobs}",
       [](CLI::App& cli) -> std::function<Result<int>()> {
         auto flags = std::make_shared<Flags>();
         cli.add_option("--model", flags->model, "a directory, a GGUF file or a Hugging Face cache path")->required();

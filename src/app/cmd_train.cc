@@ -61,7 +61,7 @@ Result<int> train_with(State& state) {
 
 Command train_command() {
   return {
-      "train", "Train a student on examples: full fine-tuning, LoRA, or from scratch",
+      "train", "train a student on examples: full fine-tuning, LoRA, or from scratch",
       [](CLI::App& cli) -> std::function<Result<int>()> {
         auto state = std::make_shared<State>(cli);
         cli.add_option("--examples", state->examples, "examples as JSONL, as `retort curate` writes them")
