@@ -40,9 +40,10 @@ def retort(*args, stdin=None, check=True, timeout=600, env=None, cwd=None):
 
 
 def retort_lines(rows, *args, **kwargs):
-    """Feeds `rows` as JSON Lines to `retort ... --json` and returns the rows it answers."""
+    """Feeds `rows` as JSON Lines to `retort ... --json` and returns the rows it answers. Lines end at \\n alone: texts
+    hold U+2028 and U+0085, at which splitlines() would break them."""
     run = retort(*args, "--json", stdin="".join(json.dumps(r, ensure_ascii=False) + "\n" for r in rows), **kwargs)
-    return [json.loads(line) for line in run.stdout.splitlines()]
+    return [json.loads(line) for line in run.stdout.split("\n") if line]
 
 
 @pytest.fixture(scope="session")
@@ -61,3 +62,14 @@ def smollm2_hf() -> pathlib.Path:
 def smollm2_q8_0() -> pathlib.Path:
     """The same weights in Q8_0."""
     return models.smollm2_q8_0()
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory):
+    """The folder of a whole run in seconds: recipes/quickstart.yaml with few problems and a student too small to learn."""
+    out = tmp_path_factory.mktemp("tiny") / "run"
+    small = [f"{step}.scratch.{name}={value}" for step in ("student", "ablation")
+             for name, value in (("hidden", 48), ("heads", 3), ("kv_heads", 3), ("ffn", 96), ("layers", 2))]
+    settings = ["prompts=240", "test=48", "epochs=1", "eval_student.max_tokens=60", "eval_ablation.max_tokens=60", *small]
+    retort("run", ROOT / "recipes" / "quickstart.yaml", "--out", out, *[part for s in settings for part in ("--set", s)])
+    return out

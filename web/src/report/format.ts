@@ -31,7 +31,7 @@ export function duration(seconds: number): string {
 export function dollars(micros: number): string {
   const value = micros / 1e6;
   if (value === 0) return "$0";
-  return `$${value.toFixed(Math.abs(value) < 0.01 ? 6 : Math.abs(value) < 1 ? 4 : 2)}`;
+  return `$${value.toFixed(Math.abs(value) < 0.0001 ? 6 : Math.abs(value) < 1 ? 4 : 2)}`;
 }
 
 export function pValue(p: number): string {

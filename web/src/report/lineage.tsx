@@ -1,7 +1,7 @@
 // The run's steps as a graph: a step stands one column to the right of the last one that it is made from.
 import type { LineageNode } from "./data";
 
-const BOX = { width: 148, height: 44, across: 40, down: 16 };
+const BOX = { width: 126, height: 44, across: 27, down: 16 };
 
 interface Placed extends LineageNode {
   column: number;
@@ -20,6 +20,20 @@ export function place(nodes: LineageNode[]): Placed[] {
   return [...placed.values()];
 }
 
+/** The parents of a step that are not already parents of its other parents, near or far. */
+function nearest(node: LineageNode, nodes: LineageNode[]): string[] {
+  const above = new Set<string>();
+  const climb = (id: string) => {
+    for (const parent of nodes.find((n) => n.id === id)?.parents ?? []) {
+      if (above.has(parent)) continue;
+      above.add(parent);
+      climb(parent);
+    }
+  };
+  node.parents.forEach(climb);
+  return node.parents.filter((id) => !above.has(id));
+}
+
 export function LineageGraph({ nodes }: { nodes: LineageNode[] }) {
   const placed = place(nodes);
   const columns = Math.max(...placed.map((n) => n.column)) + 1;
@@ -28,10 +42,10 @@ export function LineageGraph({ nodes }: { nodes: LineageNode[] }) {
   const height = rows * (BOX.height + BOX.down) - BOX.down + 2;
   const x = (n: Placed) => 1 + n.column * (BOX.width + BOX.across);
   const y = (n: Placed) => 1 + n.row * (BOX.height + BOX.down);
-  const edges = placed.flatMap((to) => to.parents.flatMap((id) => placed.filter((from) => from.id === id).map((from) => ({ from, to }))));
+  const edges = placed.flatMap((to) => nearest(to, nodes).flatMap((id) => placed.filter((from) => from.id === id).map((from) => ({ from, to }))));
   return (
     <figure id="plot-lineage" class="plot">
-      <figcaption>What was made from what</figcaption>
+      <figcaption>What was made from what: the nearest steps; the table names all</figcaption>
       <div>
         <svg width={width} height={height} viewBox={`0 0 ${width} ${height}`} role="img" aria-label="steps and what they are made from">
           {edges.map(({ from, to }) => {
@@ -42,8 +56,8 @@ export function LineageGraph({ nodes }: { nodes: LineageNode[] }) {
           {placed.map((n) => (
             <g class={`node ${n.kind}`}>
               <rect x={x(n)} y={y(n)} width={BOX.width} height={BOX.height} rx="8" />
-              <text x={x(n) + 12} y={y(n) + 18} class="name">{n.id.length > 18 ? `${n.id.slice(0, 17)}…` : n.id}</text>
-              <text x={x(n) + 12} y={y(n) + 34} class="what">{n.kind} · {n.hash.slice(0, 8)}</text>
+              <text x={x(n) + 10} y={y(n) + 18} class="name">{n.id.length > 15 ? `${n.id.slice(0, 14)}…` : n.id}</text>
+              <text x={x(n) + 10} y={y(n) + 34} class="what">{n.kind}</text>
               <title>{`${n.id} (${n.kind}), output ${n.hash}`}</title>
             </g>
           ))}

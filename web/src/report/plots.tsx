@@ -42,8 +42,17 @@ function labelMargin(labels: string[], width: number): number {
 
 /** A label that fits into a margin made by labelMargin. */
 function fitted(label: string, width: number): string {
-  const most = Math.floor((width / 3 - 18) / 7.3);
+  return shortened(label, width / 3 - 18, 7.3);
+}
+
+function shortened(label: string, room: number, perCharacter: number): string {
+  const most = Math.floor(room / perCharacter);
   return label.length <= most ? label : `${label.slice(0, most - 1)}…`;
+}
+
+/** A count for an axis: 2 M, not 2.00 M. */
+function roundCount(value: number): string {
+  return count(value).replace(/(\.\d*?)0+ /, "$1 ").replace(". ", " ");
 }
 
 export function AccuracyPlot({ evals }: { evals: Evaluation[] }) {
@@ -58,10 +67,10 @@ export function AccuracyPlot({ evals }: { evals: Evaluation[] }) {
         width,
         height: 48 + tasks.length * (16 + 20 * labels.length),
         marginLeft: labelMargin(tasks, width),
-        marginRight: 58,
+        marginRight: 72,
         marginTop: 4,
         marginBottom: 34,
-        x: { domain: [0, 1], tickFormat: (v: number) => `${Math.round(v * 100)} %`, label: null, grid: true, ticks: 5 },
+        x: { domain: [0, 1], tickFormat: (v: number) => `${Math.round(v * 100)} %`, label: null, grid: true, ticks: width < 500 ? [0, 0.5, 1] : 5 },
         y: { domain: labels, axis: null, padding: 0.3 },
         fy: { domain: tasks, label: null, padding: 0.2, axis: "left", tickFormat: (t: string) => fitted(t, width) },
         color: { domain: labels, range: PALETTE, legend: true },
@@ -88,7 +97,7 @@ export function LossPlot({ training }: { training: Training[] }) {
         marginLeft: 52,
         marginRight: 24,
         marginBottom: 34,
-        x: { label: null, tickFormat: (v: number) => count(v), ticks: width < 500 ? 4 : 8 },
+        x: { label: null, tickFormat: (v: number) => roundCount(v), ticks: width < 500 ? 4 : 8 },
         y: { type: "log", label: null, grid: true, ticks: 6, tickFormat: (v: number) => String(Number(v.toPrecision(2))) },
         color: { domain: training.map((t) => t.label), range: PALETTE, legend: true },
         marks: [
@@ -104,6 +113,8 @@ export function LengthsPlot({ lengths }: { lengths: Lengths[] }) {
   const rows = lengths.flatMap((l) => l.bins.filter((b) => b.count > 0).map((b) => ({ ...b, label: l.label })));
   const labels = lengths.map((l) => l.label);
   const longest = Math.max(1, ...rows.map((row) => row.high));
+  const narrowest = Math.min(longest, ...rows.map((row) => row.high - row.low));
+  const gap = (width: number) => ((width * narrowest) / longest > 6 ? 0.5 : 0);
   const unit = lengths[0]?.unit ?? "tokens";
   return (
     <Figure id="plot-lengths" caption={`Answers by their length in ${unit}, thought included`} plot={(width) =>
@@ -121,9 +132,9 @@ export function LengthsPlot({ lengths }: { lengths: Lengths[] }) {
         color: { domain: labels, range: PALETTE },
         marks: [
           Plot.rectY(rows, { x1: "low", x2: "high", y: "count", fy: "label",
-            fill: "label", insetLeft: 0.5, insetRight: 0.5, title: (d) => `${d.label}: ${d.count} of ${d.low} to ${d.high - 1} ${unit}` }),
+            fill: "label", insetLeft: gap(width), insetRight: gap(width), title: (d) => `${d.label}: ${d.count} of ${d.low} to ${d.high - 1} ${unit}` }),
           Plot.ruleY([0], { stroke: "var(--quiet)" }),
-          Plot.text(labels, { fy: (d) => d, text: (d) => d, frameAnchor: "top-right", fill: "currentColor", fontWeight: 600 }),
+          Plot.text(labels, { fy: (d) => d, text: (d) => shortened(d, width - 80, 8.6), frameAnchor: "top-right", fill: "currentColor", fontWeight: 600 }),
         ],
       })} />
   );
@@ -146,7 +157,7 @@ export function RejectionsPlot({ selections }: { selections: Selection[] }) {
         marginRight: 58,
         marginTop: 4,
         marginBottom: 34,
-        x: { label: null, grid: true, tickFormat: (v: number) => count(v), ticks: width < 500 ? 4 : 8 },
+        x: { label: null, grid: true, tickFormat: (v: number) => roundCount(v), ticks: width < 500 ? 4 : 8 },
         y: { domain: steps, axis: null, padding: 0.15 },
         fy: { domain: reasons, label: null, padding: 0.2, axis: "left", tickFormat: (r: string) => fitted(r, width) },
         color: { domain: steps, range: PALETTE, legend: true },
@@ -171,7 +182,7 @@ export function TimePlot({ cost }: { cost: Cost[] }) {
         marginRight: 84,
         marginTop: 4,
         marginBottom: 34,
-        x: { label: null, grid: true, tickFormat: (v: number) => (v === 0 ? "0" : duration(v)), ticks: width < 500 ? 2 : 5 },
+        x: { label: null, grid: true, tickFormat: (v: number) => (v < 10 ? `${v} s` : duration(v)), ticks: width < 500 ? 2 : 5 },
         y: { domain: steps, label: null, tickFormat: (s: string) => fitted(s, width), tickSize: 0 },
         marks: [
           Plot.barX(cost, { x: "seconds", y: "step", fill: PALETTE[0]!, insetTop: 2, insetBottom: 2 }),
@@ -201,7 +212,7 @@ export function SpendPlot({ cost }: { cost: Cost[] }) {
         marginRight: 84,
         marginTop: 4,
         marginBottom: 34,
-        x: { label: null, grid: true, tickFormat: (v: number) => dollars(v), ticks: width < 500 ? 2 : 5 },
+        x: { label: null, grid: true, tickFormat: (v: number) => `$${Number((v / 1e6).toPrecision(3))}`, ticks: width < 500 ? 2 : 5 },
         y: { domain: steps, label: null, tickFormat: (s: string) => fitted(s, width), tickSize: 0 },
         color: { domain: parts.map(([part]) => part), range: [PALETTE[0]!, PALETTE[4]!, PALETTE[1]!], legend: true },
         marks: [
