@@ -79,7 +79,10 @@ Result<int> run_recipe(const RunArguments& arguments) {
   const int64_t started = env.wall_us();
   auto steps = run_pipeline(recipe, options, find_kind, env, process_cancel());
   if (!steps.ok()) {
-    if (steps.error().code == Code::Cancelled) log::info("stopped; the same command goes on from here");
+    if (steps.error().code == Code::Cancelled) {
+      log::debug("{}", steps.error().message);
+      return fail(Code::Cancelled, "stopped; the same command goes on from here");
+    }
     return std::move(steps).error();
   }
   if (arguments.dry_run) {

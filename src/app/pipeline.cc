@@ -76,6 +76,56 @@ Json resolve_options(const StepKind& kind, const Json& options, const Recipe& re
   return resolved;
 }
 
+// What a write that a kill cut short leaves beside the file it was for: NAME.part, NAME.tmp-<12 hexadecimal digits>.
+bool is_leftover(const std::string& name) {
+  if (name.ends_with(".part")) return true;
+  constexpr std::string_view kMark = ".tmp-";
+  constexpr size_t kDigits = 12;
+  return name.size() > kMark.size() + kDigits && name.substr(name.size() - kMark.size() - kDigits).starts_with(kMark) &&
+         name.find_first_not_of("0123456789abcdef", name.size() - kDigits) == std::string::npos;
+}
+
+// Removes leftovers from a folder (and those below it), so that they never become part of an output.
+Status sweep(const std::string& folder, bool deep, Env& env) {
+  RETORT_ASSIGN(const std::vector<std::string> names, env.list_directory(folder));
+  for (const std::string& name : names) {
+    const std::string path = folder + "/" + name;
+    if (env.is_directory(path)) {
+      if (deep) RETORT_TRY(sweep(path, deep, env));
+    } else if (is_leftover(name)) {
+      RETORT_TRY(env.remove_all(path));
+    }
+  }
+  return {};
+}
+
+// Readies a step's folder. A step that has finished (it has a stamp) or whose claim is for other options or inputs
+// starts clean, but for what its kind keeps; an unfinished one for the same ones goes on with what it left. The claim
+// is the first to go and the last to come, so that a folder that was only half cleaned is cleaned again.
+Status ready_folder(const StepKind& kind, const StepContext& context, const StampInputs& now) {
+  Env& env = context.env;
+  const std::string claim = context.work + "/claim.json";
+  const std::string claimed = to_text({{"kind", now.kind}, {"options", now.options}, {"inputs", now.inputs}});
+  const auto before = env.read_file(claim);
+  if (before.ok() && *before == claimed && !env.exists(context.out + "/" + kStampName)) {
+    return sweep(context.out, true, env);
+  }
+  RETORT_TRY(env.remove_all(claim));
+  RETORT_TRY(env.remove_all(context.out + "/" + kStampName));
+  RETORT_TRY(env.make_directories(context.work));
+  RETORT_ASSIGN(const std::vector<std::string> made, env.list_directory(context.out));
+  for (const std::string& name : made) {
+    if (name != kWorkFolder) RETORT_TRY(env.remove_all(context.out + "/" + name));
+  }
+  RETORT_ASSIGN(const std::vector<std::string> worked, env.list_directory(context.work));
+  for (const std::string& name : worked) {
+    const bool kept = std::any_of(kind.keep.begin(), kind.keep.end(),
+                                  [&](const std::string& start) { return name.starts_with(start); });
+    if (!kept) RETORT_TRY(env.remove_all(context.work + "/" + name));
+  }
+  return env.write_file(claim, claimed);
+}
+
 }  // namespace
 
 std::vector<std::string> path_values(const StepKind& kind, const Json& options) {
@@ -123,6 +173,7 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
   if (!options.dry_run) {
     RETORT_TRY(env.make_directories(options.out));
     RETORT_TRY(lock.take(options.out));
+    RETORT_TRY(sweep(options.out, false, env));
   }
 
   std::vector<StepReport> reports;
@@ -190,18 +241,8 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
     }
 
     log::info("[{}/{}] {} ({})", number, recipe.steps.size(), step.id, step.kind);
-    // The old stamp goes first: from here on the folder is unfinished work.
-    RETORT_TRY(env.remove_all(folder + "/" + kStampName));
-    // A changed step starts clean; an unfinished one (no stamp) goes on with what it left, if it was for the same
-    // inputs.
-    const std::string claim = folder + "/" + kWorkFolder + "/claim.json";
-    Json claimed = {{"kind", now.kind}, {"options", now.options}, {"inputs", now.inputs}};
-    const auto before = env.read_file(claim);
-    if (!before.ok() || *before != to_text(claimed)) {
-      RETORT_TRY(env.remove_all(folder));
-      RETORT_TRY(env.make_directories(context.work));
-      RETORT_TRY(env.write_file(claim, to_text(claimed)));
-    }
+    if (cancel.requested()) return fail(Code::Cancelled, "stopped before step `{}`", step.id);
+    RETORT_TRY(ready_folder(kind, context, now));
     double spent_before = 0;
     const std::string clock = context.work + "/seconds.txt";
     if (const auto text = env.read_file(clock); text.ok()) spent_before = std::atof(text->c_str());

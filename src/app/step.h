@@ -40,6 +40,8 @@ struct StepKind {
   Result<Forecast> (*forecast)(const StepContext& context);
   // Writes the step's output. May be called again after a crash with whatever the last try left in out and work.
   Status (*run)(StepContext& context);
+  // Names (their beginnings) in the work folder that outlive a change of options or inputs: what was paid for.
+  std::vector<std::string> keep = {};
 };
 
 // All kinds; nullptr where `name` is none of them.

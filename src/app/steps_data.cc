@@ -3,6 +3,7 @@
 
 #include "app/collect_files.h"
 #include "app/curate_files.h"
+#include "app/eval_files.h"
 #include "app/steps.h"
 #include "base/hash.h"
 #include "base/options.h"
@@ -82,8 +83,35 @@ Result<CollectJob> collect_job(const StepContext& context) {
   return job;
 }
 
+// The store outlives a change of the step's options (a higher cap, more samples), because what it holds is paid for and
+// each answer is filed under what was asked. Who was asked is not in that, so another teacher gets another store.
+Status ready_store(const CollectJob& job, const std::string& folder, Env& env) {
+  Json asked = {{"endpoint", job.options.endpoint}};
+  if (job.procedural) {
+    asked = dump_options(job.teacher);
+    for (const char* no_matter : {"host", "port", "log", "delay_ms"}) asked.erase(no_matter);
+  } else if (!job.serve.empty()) {
+    RETORT_ASSIGN(asked["weights"], weights_identity(job.serve, env));
+  }
+  const std::string note = folder + "/asked.json", text = to_text(asked);
+  const auto before = env.read_file(note);
+  if (before.ok() && *before == text) return {};
+  if (before.ok()) {
+    int number = 1;
+    while (env.exists(fmt::format("{}/before-{}", folder, number))) ++number;
+    const std::string aside = fmt::format("{}/before-{}", folder, number);
+    RETORT_TRY(env.make_directories(aside));
+    // The store itself goes last: without its write-ahead log it would be older than it is.
+    for (const char* name : {"teacher.jsonl", "collect.sqlite-shm", "collect.sqlite-wal", "collect.sqlite"}) {
+      if (env.exists(folder + "/" + name)) RETORT_TRY(env.rename(folder + "/" + name, aside + "/" + name));
+    }
+  }
+  return env.write_file(note, text);
+}
+
 Status run_collect(StepContext& context) {
   RETORT_ASSIGN(CollectJob job, collect_job(context));
+  if (job.import.empty()) RETORT_TRY(ready_store(job, context.work, context.env));
   RETORT_ASSIGN(const Tally tally, collect_files(std::move(job), context.env));
   (void)tally;
   return {};
@@ -158,8 +186,9 @@ Result<Forecast> forecast_curate(const StepContext&) { return Forecast{2, 0, 0, 
 
 StepKind problems_step() { return {"problems", 1, {}, check_as<tasks::Options>, forecast_problems, run_problems}; }
 StepKind collect_step() {
-  return {"collect",        1,          {"prompts", "import", "permission", "prices", "serve"}, check_as<CollectStep>,
-          forecast_collect, run_collect};
+  return {
+      "collect",        1,           {"prompts", "import", "permission", "prices", "serve"},      check_as<CollectStep>,
+      forecast_collect, run_collect, {"collect.sqlite", "teacher.jsonl", "asked.json", "before-"}};
 }
 StepKind curate_step() {
   return {"curate", 1, {"traces", "exclude"}, check_as<CurateStep>, forecast_curate, run_curate};

@@ -5,6 +5,7 @@
 #include "app/open_model.h"
 #include "app/stamp.h"
 #include "app/steps.h"
+#include "base/hash.h"
 #include "base/progress.h"
 #include "base/task_pool.h"
 #include "ledger/cost_book.h"
@@ -27,6 +28,12 @@ double parameters_of(const model::Config& c) {
 }
 
 std::string book_of(const StepContext& context) { return context.run_folder + "/costs.jsonl"; }
+
+// The run's name in the cost book: the same for every try of the same work, another where options or inputs changed.
+Result<std::string> run_name(const StepContext& context) {
+  RETORT_ASSIGN(const std::string claim, sha256_file(context.work + "/claim.json"));
+  return context.id + "/" + claim.substr(0, 8);
+}
 
 // ---- train
 
@@ -67,51 +74,71 @@ Result<TrainStep> read_train_step(const StepContext& context) {
   return step;
 }
 
+Status train_model(StepContext& context, const TrainStep& step, const std::string& out) {
+  train::Task task;
+  task.base = step.base;
+  task.tokenizer = step.tokenizer;
+  task.out = out;
+  task.replace = true;
+  RETORT_ASSIGN(const auto source, open_jsonl<Example>(step.examples));
+  std::unique_ptr<Progress> bar;
+  const auto watch = [&](const train::Snapshot& s) {
+    if (!bar) bar = std::make_unique<Progress>(context.id, s.tokens, "tokens");
+    bar->update(s.tokens_done, fmt::format("step {}/{}, loss {:.4f}", s.row.step, s.steps, s.row.loss));
+  };
+  RETORT_ASSIGN(const train::Report report,
+                train::run(step.options, task, *source, watch, context.env, context.cancel));
+  if (bar) bar->finish();
+  (void)report;  // it is in the folder
+  return {};
+}
+
+// Rows of the same run replace one another, so a step that was killed after booking may book again.
+Status book_training(const StepContext& context, const std::string& method) {
+  RETORT_ASSIGN(const Json report, read_train_report(context.out, context.env));
+  std::vector<ledger::CostRow> rows(1);
+  rows[0].stage = context.id;
+  RETORT_ASSIGN(rows[0].run, run_name(context));
+  rows[0].what = method;
+  RETORT_ASSIGN(rows[0].tokens_in, get_int(report, "tokens", 0));
+  RETORT_ASSIGN(rows[0].flops, get_double(report, "flops", 0));
+  if (const Json* run = find(report, "run")) {
+    RETORT_ASSIGN(rows[0].seconds, get_double(*run, "seconds", 0));
+    RETORT_ASSIGN(const int64_t lost, get_int(*run, "lost_steps", 0));
+    if (lost > 0) {
+      rows.push_back(rows[0]);
+      rows[1].state = "resumed";
+      rows[1].tokens_in = 0;
+      RETORT_ASSIGN(rows[1].flops, get_double(*run, "lost_flops", 0));
+      RETORT_ASSIGN(rows[1].seconds, get_double(*run, "lost_seconds", 0));
+    }
+  }
+  return ledger::append_costs(book_of(context), rows, context.env);
+}
+
 Status run_train(StepContext& context) {
   RETORT_ASSIGN(const TrainStep step, read_train_step(context));
   Env& env = context.env;
   const std::string model = context.out + "/model", unfinished = context.work + "/model";
-  // Trained, but killed before the stamp was written.
-  if (env.exists(model) && env.exists(context.work + "/train_report.json")) return {};
-  if (!env.exists(unfinished + "/train_report.json")) {
-    train::Task task;
-    task.base = step.base;
-    task.tokenizer = step.tokenizer;
-    task.out = unfinished;
-    task.replace = true;
-    RETORT_ASSIGN(const auto source, open_jsonl<Example>(step.examples));
-    std::unique_ptr<Progress> bar;
-    const auto watch = [&](const train::Snapshot& s) {
-      if (!bar) bar = std::make_unique<Progress>(context.id, s.tokens, "tokens");
-      bar->update(s.tokens_done, fmt::format("step {}/{}, loss {:.4f}", s.row.step, s.steps, s.row.loss));
-    };
-    RETORT_ASSIGN(const train::Report report, train::run(step.options, task, *source, watch, env, context.cancel));
-    if (bar) bar->finish();
-    std::vector<ledger::CostRow> rows(1);
-    rows[0].stage = context.id;
-    rows[0].run = context.id;
-    rows[0].what = step.options.method;
-    rows[0].tokens_in = report.tokens;
-    rows[0].flops = report.flops;
-    rows[0].seconds = report.seconds;
-    if (report.lost_steps > 0) {
-      rows.push_back(rows[0]);
-      rows[1].state = "resumed";
-      rows[1].tokens_in = 0;
-      rows[1].flops = report.lost_flops;
-      rows[1].seconds = report.lost_seconds;
+  // Each of these steps may have been the last before a kill.
+  if (!env.exists(model) || !env.exists(context.work + "/train_report.json")) {
+    const bool reported =
+        env.exists(unfinished + "/train_report.json") || env.exists(context.work + "/train_report.json");
+    const bool trained =
+        env.exists(unfinished) && reported && (step.options.method != "lora" || env.exists(unfinished + "/adapter"));
+    if (!trained) RETORT_TRY(train_model(context, step, unfinished));
+    // Run facts (seconds) stay out of the step's output, so that equal runs have equal bytes.
+    for (const char* name : kTrainFacts) {
+      if (env.exists(unfinished + "/" + name)) {
+        RETORT_ASSIGN(const std::string text, env.read_file(unfinished + "/" + name));
+        RETORT_TRY(env.write_file(context.work + "/" + name, text));
+      }
     }
-    RETORT_TRY(ledger::append_costs(book_of(context), rows, env));
+    for (const char* name : kTrainFacts) RETORT_TRY(env.remove_all(unfinished + "/" + name));
+    RETORT_TRY(env.rename(unfinished, model));
   }
-  // Run facts (seconds) stay out of the step's output, so that equal runs have equal bytes.
-  for (const char* name : kTrainFacts) {
-    if (env.exists(unfinished + "/" + name)) {
-      RETORT_ASSIGN(const std::string text, env.read_file(unfinished + "/" + name));
-      RETORT_TRY(env.write_file(context.work + "/" + name, text));
-    }
-  }
-  for (const char* name : kTrainFacts) RETORT_TRY(env.remove_all(unfinished + "/" + name));
-  return env.rename(unfinished, model);
+  RETORT_TRY(env.remove_all(unfinished + ".training"));
+  return book_training(context, step.options.method);
 }
 
 Result<Forecast> forecast_train(const StepContext& context) {
@@ -187,7 +214,7 @@ Status run_eval(StepContext& context) {
   RETORT_ASSIGN(const eval::Summary summary, eval_files(job, *engine, env));
   ledger::CostRow row;
   row.stage = context.id;
-  row.run = context.id;
+  RETORT_ASSIGN(row.run, run_name(context));
   row.what = "eval";
   row.requests = summary.all.scores;
   row.tokens_out = static_cast<int64_t>(summary.all.mean_tokens * static_cast<double>(summary.all.scores));

@@ -123,6 +123,22 @@ struct Teacher::State {
     if (log) (void)log->append(to_text(line) + "\n");
   }
 
+  // Goes on where the log of an earlier life ends, so that a teacher started again fails no attempt twice.
+  Status open_log(Env& env) {
+    std::string before;
+    if (env.exists(options.log)) {
+      RETORT_ASSIGN(before, env.read_file(options.log));
+    }
+    for (const std::string_view line : split(before, '\n')) {
+      const auto json = line.empty() ? Result<Json>(Json()) : parse_json(line);
+      if (!json.ok() || !json->is_object()) continue;  // torn by a kill
+      ++served;
+      if (const auto id = need_string(*json, "request"); id.ok()) ++attempts[*id];
+    }
+    RETORT_ASSIGN(log, env.append_file(options.log, false));
+    return before.empty() || before.back() == '\n' ? Status() : log->append("\n");
+  }
+
   static void refuse(net::Responder& out, const wire::ApiError& error, net::Headers headers = {}) {
     headers.emplace_back("Content-Type", "application/json");
     out.send(error.status, std::move(headers), to_text(wire::encode(error)));
@@ -156,7 +172,7 @@ struct Teacher::State {
       return Random(options.seed ^ identity, stream + 16ull * attempt).uniform() < rate;
     };
     if (fault(kBusyStream, options.busy)) {
-      write_log({{"status", 429}});
+      write_log({{"status", 429}, {"request", short_id(request.body)}});
       return refuse(*out, {429, "too many requests; try again", "rate_limit_error", "", "rate_limit_exceeded"},
                     {{"Retry-After", "1"}});
     }
@@ -253,7 +269,7 @@ Result<std::unique_ptr<Teacher>> Teacher::start(const TeacherOptions& options, E
   auto state = std::make_unique<State>();
   state->options = options;
   if (!options.log.empty()) {
-    RETORT_ASSIGN(state->log, env.append_file(options.log, false));
+    RETORT_TRY(state->open_log(env));
   }
   net::ServerOptions http;
   http.host = options.host;

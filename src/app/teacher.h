@@ -43,7 +43,7 @@ struct TeacherOptions {
     v("busy", busy, "share of attempts answered 429 with Retry-After");
     v("cut", cut, "share of attempts whose stream breaks off in the middle");
     v("delay_ms", delay_ms, "before each response");
-    v("log", log, "file that gets a line for each response served, \"\" for none");
+    v("log", log, "file that gets a line for each response served, \"\" for none; one that is there is gone on with");
   }
 };
 

@@ -27,6 +27,8 @@ void catch_signals() {
   sigemptyset(&action.sa_mask);
   sigaction(SIGINT, &action, nullptr);
   sigaction(SIGTERM, &action, nullptr);
+  // A file over the size limit is then an error of the write (EFBIG) that can be reported, not the process's end.
+  std::signal(SIGXFSZ, SIG_IGN);
 }
 
 }  // namespace retort

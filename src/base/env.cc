@@ -20,11 +20,12 @@ namespace fs = std::filesystem;
 
 Error os_error(std::string_view what, const std::string& path, int error_number) {
   const Code code = error_number == ENOENT || error_number == ENOTDIR ? Code::NotFound : Code::Io;
-  const char* advice = error_number == ENOSPC || error_number == EDQUOT
-                           ? "; free space on that disk and run again, finished work is kept"
-                       : error_number == EACCES || error_number == EPERM || error_number == EROFS
-                           ? "; check the permissions"
-                           : "";
+  const char* advice =
+      error_number == ENOSPC || error_number == EDQUOT
+          ? "; free space on that disk and run again, finished work is kept"
+      : error_number == EFBIG ? "; raise the limit on file sizes (ulimit -f) and run again, finished work is kept"
+      : error_number == EACCES || error_number == EPERM || error_number == EROFS ? "; check the permissions"
+                                                                                 : "";
   return fail(code, "cannot {} {}: {}{}", what, path, std::strerror(error_number), advice);
 }
 
