@@ -222,6 +222,7 @@ Value indent(Interpreter& in, const Value& v, Arguments& a) {
   const Value width = sig.get("width", Value::integer(4));
   const bool first = sig.get_bool("first", false), blank = sig.get_bool("blank", false);
   sig.done();
+  if (!v.is(Kind::String)) raise("indent: a text is needed, not {}", v.type_name());
   const std::string pad =
       width.is(Kind::String)
           ? width.as_string()
