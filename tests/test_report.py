@@ -39,7 +39,7 @@ def rich(report):
     out = copy.deepcopy(report)
     for i, e in enumerate(out["evals"]):
         for j, figures in enumerate([e["overall"], *e["tasks"]]):
-            p = (0.21, 0.965)[i % 2] + 0.01 * j if j != 2 else (0.0, 1.0)[i % 2]
+            p = min(1, (0.21, 0.965)[i % 2] + 0.01 * j) if j != 2 else (0.0, 1.0)[i % 2]
             figures.update(pass1=p, low=max(0, p - 0.05), high=min(1, p + 0.03), maj=min(1, p + 0.01), samples=4)
     for c in out["comparisons"]:
         c.update(difference=0.742, low=0.71, high=0.775, p=3.2e-201, only_a=3, only_b=745)
@@ -59,7 +59,7 @@ def rich(report):
     return out
 
 
-HOSTILE = '</script><script>window.harmed = 1</script><img src=x onerror="window.harmed = 2"><b>bold</b> {{7*7}} &amp; \u2028 ${x}'
+HOSTILE = '<!--<script></script><script>window.harmed = 1</script><img src=x onerror="window.harmed = 2"><b>bold</b> {{7*7}} &amp; \u2028 ${x}'
 
 
 def hostile(report):
@@ -84,7 +84,7 @@ def pages(tiny_run, tmp_path_factory):
     for name, change in (("rich", rich), ("hostile", hostile)):
         changed = change(data)
         # As fill_report_page does it.
-        (folder / f"{name}.html").write_text(html.replace(old, json.dumps(changed, ensure_ascii=False).replace("</", "<\\/")))
+        (folder / f"{name}.html").write_text(html.replace(old, json.dumps(changed, ensure_ascii=False).replace("</", "<\\/").replace("<!", "<\\u0021")))
         shots = os.environ.get("RETORT_SHOTS") if name == "rich" else None
         out[name] = (changed, look(folder / f"{name}.html", shots))
     return out

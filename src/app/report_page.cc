@@ -29,7 +29,7 @@ std::string fill_report_page(const Json& data) {
   const size_t at = page.find(kPlaceholder);
   RETORT_CHECK(at != std::string_view::npos);
   std::string out(page.substr(0, at));
-  out += replace_all(to_text(data), "</", "<\\/");
+  out += replace_all(replace_all(to_text(data), "</", "<\\/"), "<!", "<\\u0021");
   out += page.substr(at + kPlaceholder.size());
   return out;
 }
