@@ -222,7 +222,7 @@ def test_damaged_models(place):
     config = json.loads((bare / "tokenizer_config.json").read_text())
     config.pop("chat_template", None)
     (bare / "tokenizer_config.json").write_text(json.dumps(config))
-    refused(INVALID, "render", "--model", bare, "--json", stdin='{"messages": [{"role": "user", "content": "1"}]}\n',
+    refused(MISSING, "render", "--model", bare, "--json", stdin='{"messages": [{"role": "user", "content": "1"}]}\n',
             says=["template"])
     gguf = place / "bad.gguf"
     gguf.write_bytes(b"GGUF\x03\x00\x00\x00" + b"\xff" * 16)
