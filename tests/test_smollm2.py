@@ -22,10 +22,12 @@ def given(smollm2):
 
 @pytest.fixture(scope="module")
 def done(given, tmp_path_factory):
-    """A run with four prompts of each source and of each test, answers cut at 40 tokens; returns its folder. Steps of two
-    examples, so that the few there are already teach the form of an answer."""
+    """A run with four prompts of each source and of each test, answers cut at 40 tokens; returns its folder. Round one
+    takes small steps over its few examples, and round two's problems are of one digit, so that some answer is right."""
     out = tmp_path_factory.mktemp("smollm2")
-    retort("run", RECIPE, *given, "--set", "limit=4", "--set", "answer_tokens=40", "--set", "round1.batch_size=2", "--out", out, timeout=580)
+    sets = ["limit=4", "answer_tokens=40", "round1.batch_size=2", "round1.epochs=2", "problems2.max_digits=1",
+            "problems2.without_answer=0", "ask_procedural.limit=6", "curate2.min_chars=1"]
+    retort("run", RECIPE, *given, *[word for value in sets for word in ("--set", value)], "--out", out, timeout=580)
     return out
 
 
@@ -81,10 +83,11 @@ def test_round_two_keeps_the_shortest_correct_answer(done):
     assert all(len(of_prompt) == 8 for of_prompt in traces.values())
     examples = rows(done / "curate2" / "examples.jsonl")
     assert len({e["prompt_id"] for e in examples}) == len(examples)
+    assert len(examples) >= 1
     for e in examples:
         text = e["reasoning"] + e["content"]
         equal = [t["reasoning"] + t["content"] for t in traces[e["prompt_id"]] if f"\\boxed{{{e['answer']}}}" in t["content"]
-                 and t["finish_reason"] == "stop" and len(t["reasoning"] + t["content"]) >= 40]
+                 and t["finish_reason"] == "stop"]
         assert len(text) <= min(map(len, equal), default=len(text))
 
 
