@@ -1,5 +1,6 @@
-// Character classes and normalisation as Hugging Face's tokenizers see them: Unicode 16 categories from unicode_tables.cc
-// (PCRE2 and utf8proc of Debian 12 know 14 and 15; tools/unicode_tables.py makes it), normal forms from utf8proc.
+// Character classes and normalisation as Hugging Face's tokenizers see them: Unicode 16 categories from
+// unicode_tables.cc (PCRE2 and utf8proc of Debian 12 know 14 and 15; tools/unicode_tables.py makes it), normal forms
+// from utf8proc.
 #pragma once
 
 #include <cstddef>
