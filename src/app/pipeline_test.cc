@@ -11,7 +11,7 @@ namespace {
 int g_runs = 0;
 Status g_fault;
 
-Status check_copy(const Json& options) { return options_detail::check_keys(options, {"from", "suffix"}, ""); }
+Status check_copy(const Json& options) { return options_detail::check_keys(options, {"from", "suffix", "number"}, ""); }
 Result<Forecast> forecast_copy(const StepContext&) { return Forecast{1.5, 10, 20, "made up"}; }
 Status run_copy(StepContext& context) {
   ++g_runs;
@@ -72,6 +72,17 @@ TEST_F(PipelineTest, RunsInOrderOnceAndExplains) {
   EXPECT_EQ(g_runs, 4);
   EXPECT_EQ((*third)[0].reasons, std::vector<std::string>{R"(option `suffix` was "x" and is "y")"});
   EXPECT_EQ(read("out/b/out.txt"), "iny-b");
+}
+
+TEST_F(PipelineTest, AValueIsTheSameFromTheFileAndFromSet) {
+  constexpr const char* kNumbered = "name: one\nsteps:\n  a: {do: copy, from: in.txt, suffix: \"x\", number: 3}\n";
+  ASSERT_TRUE(go(kNumbered).ok());
+  auto again = go(kNumbered, {"a.number=3"});
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_FALSE((*again)[0].ran);
+  again = go(kNumbered, {"a.number=4"});
+  ASSERT_TRUE(again.ok());
+  EXPECT_TRUE((*again)[0].ran);
 }
 
 TEST_F(PipelineTest, AnUnchangedOutputStopsTheWave) {

@@ -163,7 +163,7 @@ Result<Recipe> read_recipe(const std::string& path, const std::vector<std::strin
           return fail(Code::Invalid, "`--set {}`: this recipe has no step `{}`{}", set, id,
                       hint.empty() ? "" : fmt::format("; did you mean `{}`?", hint));
         }
-        RETORT_TRY(apply_set(steps[id], set.substr(dot + 1)));
+        RETORT_TRY(apply_set(steps[id], set.substr(dot + 1), SetAs::Yaml));
       }
     }
     for (auto& [id, body] : steps.items()) {

@@ -118,10 +118,17 @@ Status check_keys(const Json& object, const std::vector<std::string>& known, std
 
 }  // namespace options_detail
 
-Status apply_set(Json& into, std::string_view assignment) {
+Status apply_set(Json& into, std::string_view assignment, SetAs as) {
   const size_t equals = assignment.find('=');
   if (equals == std::string_view::npos || equals == 0) {
     return fail(Code::Invalid, "`--set {}` has no `=`; write --set name.part=value", assignment);
+  }
+  const std::string_view text = assignment.substr(equals + 1);
+  Json value = std::string(text);
+  if (as == SetAs::Yaml) {
+    auto parsed = parse_yaml(text);
+    if (!parsed.ok()) return within(fmt::format("`--set {}`", assignment), std::move(parsed).error());
+    value = std::move(*parsed);
   }
   Json* at = &into;
   for (const std::string_view part : split(assignment.substr(0, equals), '.')) {
@@ -131,7 +138,7 @@ Status apply_set(Json& into, std::string_view assignment) {
       return fail(Code::Invalid, "`--set {}`: `{}` is below a value that is not a map", assignment, part);
     at = &(*at)[std::string(part)];
   }
-  *at = std::string(assignment.substr(equals + 1));
+  *at = std::move(value);
   return {};
 }
 

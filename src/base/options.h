@@ -141,9 +141,10 @@ std::string options_hash(const O& options) {
   return sha256(to_text(dump_options(options)));
 }
 
-// `a.b.c=text` into a nested object {"a":{"b":{"c":text}}} merged into `into`; the text is read by its field's type
-// later.
-Status apply_set(Json& into, std::string_view assignment);
+// `a.b.c=value` into a nested object {"a":{"b":{"c":value}}} merged into `into`. The value is kept as text, to be read
+// by its field's type later, or read as YAML, so that it is stored as a recipe would store it.
+enum class SetAs { Text, Yaml };
+Status apply_set(Json& into, std::string_view assignment, SetAs as = SetAs::Text);
 
 // YAML text as JSON: plain scalars become null, booleans, integers, doubles or strings by YAML 1.2's core schema;
 // quoted scalars are strings. Errors: Invalid with line and column. Anchors are resolved, duplicate keys refused, depth
