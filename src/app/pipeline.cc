@@ -177,6 +177,7 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
   }
 
   std::vector<StepReport> reports;
+  std::map<std::string, Expected> expected;    // dry run: what the steps so far would write
   std::map<std::string, std::string> outputs;  // step id -> output hash; "" where a dry run does not know it
   int number = 0;
   for (const Step& step : recipe.steps) {
@@ -233,7 +234,10 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
                         folder + "/" + kWorkFolder,
                         resolve_options(kind, step.options, recipe, options.out)};
     if (options.dry_run) {
+      context.expected = expected;
       RETORT_ASSIGN(report.forecast, kind.forecast(context));
+      for (const auto& [name, what] : report.forecast.outputs)
+        expected[name.empty() ? folder : folder + "/" + name] = what;
       report.ran = true;
       outputs[step.id] = "";
       reports.push_back(std::move(report));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -14,12 +15,21 @@
 
 namespace retort::app {
 
+// What is known of a file or a model: counted where it exists, else as the step that will write it expects.
+struct Expected {
+  double records = 0;     // of a file of records
+  double bytes = 0;       // of their text
+  double parameters = 0;  // of a model
+  double flops = 0;       // that its training takes
+};
+
 // What a step is expected to need; sums over steps are what --dry-run prints.
 struct Forecast {
   double seconds = 0;
-  int64_t tokens = 0;        // made by a model or trained on
-  UsdMicros usd_micros = 0;  // paid to an API
-  std::string basis;         // how it was reckoned, for the reader
+  int64_t tokens = 0;                            // made by a model or trained on
+  UsdMicros usd_micros = 0;                      // paid to an API
+  std::string basis;                             // how it was reckoned, for the reader
+  std::map<std::string, Expected> outputs = {};  // by path below the step's folder; "" is the folder itself
 };
 
 struct StepContext {
@@ -30,6 +40,7 @@ struct StepContext {
   std::string out;         // the step's folder; what lies in it is the step's output ...
   std::string work;  // ... except this folder below it: stores, checkpoints, logs: kept for resuming, never stamped
   Json options;      // paths resolved
+  std::map<std::string, Expected> expected = {};  // dry run only: what earlier steps will write, by path
 };
 
 struct StepKind {

@@ -4,6 +4,7 @@
 #include "app/collect_files.h"
 #include "app/curate_files.h"
 #include "app/eval_files.h"
+#include "app/forecast.h"
 #include "app/steps.h"
 #include "base/hash.h"
 #include "base/options.h"
@@ -34,7 +35,15 @@ Status run_problems(StepContext& context) {
   return write(set.test, "test", 0);
 }
 
-Result<Forecast> forecast_problems(const StepContext&) { return Forecast{0.2, 0, 0, "a fraction of a second"}; }
+Result<Forecast> forecast_problems(const StepContext& context) {
+  tasks::Options options;
+  RETORT_TRY(load_options(options, context.options));
+  Forecast forecast{0.2, 0, 0, "a fraction of a second"};
+  constexpr double kPromptBytes = 150;
+  forecast.outputs["train.jsonl"] = {static_cast<double>(options.train), options.train * kPromptBytes};
+  forecast.outputs["test.jsonl"] = {static_cast<double>(options.test), options.test * kPromptBytes};
+  return forecast;
+}
 
 // ---- collect
 
@@ -117,38 +126,40 @@ Status run_collect(StepContext& context) {
   return {};
 }
 
-// Prompts that are known now; a dry run before the problems exist knows none.
-Result<int64_t> count_lines(const std::string& path, int64_t limit, Env& env) {
-  if (!env.exists(path)) return limit;
-  RETORT_ASSIGN(const auto lines, open_lines(path));
-  int64_t count = 0;
-  for (;;) {
-    RETORT_ASSIGN(const auto line, lines->next());
-    if (!line) break;
-    ++count;
-  }
-  return limit > 0 ? std::min(count, limit) : count;
-}
+// Bytes of a trace or example beside its text: ids, hashes, parameters.
+constexpr double kRecordBytes = 500;
 
 Result<Forecast> forecast_collect(const StepContext& context) {
   RETORT_ASSIGN(const CollectJob job, collect_job(context));
-  if (!job.import.empty()) return Forecast{1, 0, 0, "an import"};
-  RETORT_ASSIGN(const int64_t prompts, count_lines(job.prompts, job.options.limit, context.env));
-  const int64_t requests = prompts * job.options.samples;
+  Forecast forecast;
+  if (!job.import.empty()) {
+    RETORT_ASSIGN(const Expected rows, expect_file(context, job.import, job.options.limit));
+    forecast.seconds = 1;
+    forecast.basis = fmt::format("an import of {:.0f} rows", rows.records);
+    forecast.outputs["traces.jsonl"] = {rows.records, rows.bytes + kRecordBytes * rows.records};
+    return forecast;
+  }
+  RETORT_ASSIGN(const Expected prompts, expect_file(context, job.prompts, job.options.limit));
+  const double requests = prompts.records * job.options.samples;
   RETORT_ASSIGN(const auto prices, ledger::load_prices(job.prices, context.env));
   const std::string model = job.procedural ? job.teacher.model : job.options.model;
   RETORT_ASSIGN(const ledger::Price price, ledger::price_of(prices, model, job.prices));
-  // Half of what an answer may have is the usual order of what it has; the cap bounds it anyway.
-  Usage usage{200, job.options.max_tokens / 2, 0};
+  const int answer = std::min(kTypicalAnswerTokens, job.options.max_tokens);
+  const int64_t asked =
+      prompts.records > 0 ? static_cast<int64_t>(prompts.bytes / prompts.records / kBytesPerToken) : 0;
   RETORT_ASSIGN(const UsdMicros cap, parse_usd(job.options.cap));
-  Forecast forecast;
-  forecast.tokens = requests * usage.completion_tokens;
-  forecast.usd_micros = std::min(cap, requests * ledger::charge(price, usage));
-  forecast.seconds = job.procedural       ? static_cast<double>(requests) / 400
-                     : !job.serve.empty() ? static_cast<double>(forecast.tokens) / 150
-                                          : static_cast<double>(requests) * 10 / job.options.concurrency;
-  forecast.basis =
-      fmt::format("{} requests, {} tokens each, cap {}", requests, usage.completion_tokens, format_usd(cap));
+  forecast.tokens = static_cast<int64_t>(requests * answer);
+  forecast.usd_micros = std::min(cap, static_cast<int64_t>(requests) * ledger::charge(price, {asked, answer, 0}));
+  if (job.procedural) {
+    forecast.seconds = requests / 400;  // answers that one core stores durably in a second
+  } else if (!job.serve.empty()) {
+    RETORT_ASSIGN(const double parameters, expect_parameters(context, job.serve));
+    forecast.seconds = 2 * parameters * requests * (answer + static_cast<double>(asked)) / machine_flops();
+  } else {
+    forecast.seconds = requests * 10 / job.options.concurrency;  // ten seconds an answer
+  }
+  forecast.basis = fmt::format("{:.0f} requests, {} tokens each, cap {}", requests, answer, format_usd(cap));
+  forecast.outputs["traces.jsonl"] = {requests, requests * (kRecordBytes + answer * kBytesPerToken)};
   return forecast;
 }
 
@@ -180,7 +191,21 @@ Status run_curate(StepContext& context) {
   return {};
 }
 
-Result<Forecast> forecast_curate(const StepContext&) { return Forecast{2, 0, 0, "seconds"}; }
+Result<Forecast> forecast_curate(const StepContext& context) {
+  CurateStep step;
+  RETORT_TRY(load_options(step, context.options));
+  Forecast forecast{0, 0, 0, "seconds"};
+  Expected traces;
+  for (const std::string& path : step.traces) {
+    RETORT_ASSIGN(const Expected some, expect_file(context, path, 0));
+    traces.records += some.records;
+    traces.bytes += some.bytes;
+  }
+  forecast.seconds = traces.records / 8000;
+  // About half are wrong, cut, double or surplus.
+  forecast.outputs["examples.jsonl"] = {traces.records / 2, traces.bytes / 2};
+  return forecast;
+}
 
 }  // namespace
 

@@ -2,12 +2,12 @@
 #include <filesystem>
 
 #include "app/eval_files.h"
+#include "app/forecast.h"
 #include "app/open_model.h"
 #include "app/stamp.h"
 #include "app/steps.h"
 #include "base/hash.h"
 #include "base/progress.h"
-#include "base/task_pool.h"
 #include "ledger/cost_book.h"
 #include "ledger/cost_model.h"
 #include "model/model.h"
@@ -17,8 +17,8 @@
 namespace retort::app {
 namespace {
 
-// What two cores do on the kernels' fp32 products, for forecasts; measured runs land within a factor of two.
-constexpr double kFlopsPerThread = 30e9;
+// Bytes of an example's record beside its text.
+constexpr double kExampleOverhead = 500;
 
 // Parameters that take part in a product for each token, the head once.
 double parameters_of(const model::Config& c) {
@@ -154,27 +154,26 @@ Result<Forecast> forecast_train(const StepContext& context) {
   scratch.vocab_size = s.vocab_size;
   double parameters = parameters_of(scratch);
   if (!step.base.empty()) {
-    if (!context.env.exists(step.base)) return Forecast{0, 0, 0, "unknown before its base exists"};
-    RETORT_ASSIGN(const auto model, model::load_weights(step.base));
-    parameters = parameters_of(model.config);
+    RETORT_ASSIGN(parameters, expect_parameters(context, step.base));
   }
+  RETORT_ASSIGN(const Expected examples, expect_file(context, step.examples, 0));
+  const double bytes = std::max(0.0, examples.bytes - kExampleOverhead * examples.records);
+  double tokens = bytes / kBytesPerToken * step.options.epochs;
+  double flops = 6 * parameters * tokens;
+  const auto other = context.expected.find(step.flops_of);
+  if (step.options.max_flops > 0)
+    flops = step.options.max_flops;
+  else if (other != context.expected.end())
+    flops = other->second.flops;
+  if (parameters > 0) tokens = flops / (6 * parameters);
   Forecast forecast;
-  double flops = step.options.max_flops;
-  if (flops <= 0 && context.env.exists(step.examples)) {
-    RETORT_ASSIGN(const auto lines, open_lines(step.examples));
-    double bytes = 0;
-    for (;;) {
-      RETORT_ASSIGN(const auto line, lines->next());
-      if (!line) break;
-      bytes += static_cast<double>(line->size());
-    }
-    forecast.tokens = static_cast<int64_t>(bytes / 4 * step.options.epochs);
-    flops = 6 * parameters * static_cast<double>(forecast.tokens);
-  }
-  forecast.seconds = flops / (kFlopsPerThread * available_threads());
-  forecast.basis = flops > 0 ? fmt::format("{} FLOPs at {} a second", format_count(flops),
-                                           format_count(kFlopsPerThread * available_threads()))
-                             : "unknown before its examples exist";
+  forecast.tokens = static_cast<int64_t>(tokens);
+  // Small products, attention and the optimizer leave about a third of the kernels' rate.
+  const double rate = machine_flops() / 3;
+  forecast.seconds = flops / rate;
+  forecast.basis = fmt::format("{} FLOPs at {} a second", format_count(flops), format_count(rate));
+  forecast.outputs["model"] = {0, 0, parameters, flops};
+  forecast.outputs[""] = {0, 0, parameters, flops};
   return forecast;
 }
 
@@ -234,23 +233,20 @@ Status run_eval(StepContext& context) {
 Result<Forecast> forecast_eval(const StepContext& context) {
   EvalStep step;
   RETORT_TRY(load_options(step, context.options));
-  int64_t answers = 0;
+  double answers = 0, asked = 0;
   for (const std::string& file : step.tasks) {
-    if (!context.env.exists(file)) continue;
-    RETORT_ASSIGN(const auto lines, open_lines(file));
-    RETORT_ASSIGN(const auto all, read_all(*lines));
-    const auto count = static_cast<int64_t>(all.size());
-    answers += (step.options.limit > 0 ? std::min<int64_t>(count, step.options.limit) : count) * step.options.samples;
+    RETORT_ASSIGN(const Expected prompts, expect_file(context, file, step.options.limit));
+    answers += prompts.records * step.options.samples;
+    asked += prompts.bytes * step.options.samples / kBytesPerToken;
   }
+  const double made = answers * std::min(kTypicalAnswerTokens, step.options.max_tokens);
+  RETORT_ASSIGN(const double parameters, expect_parameters(context, step.model));
+  // Decoding in batches reaches about half of the kernels' rate.
+  const double rate = machine_flops() / 2;
   Forecast forecast;
-  forecast.tokens = answers * step.options.max_tokens / 2;
-  double parameters = 2e6;
-  if (context.env.exists(step.model)) {
-    RETORT_ASSIGN(const auto model, model::load_weights(step.model));
-    parameters = parameters_of(model.config);
-  }
-  forecast.seconds = 2 * parameters * static_cast<double>(forecast.tokens) / (kFlopsPerThread * available_threads());
-  forecast.basis = fmt::format("{} answers of {} tokens", answers, step.options.max_tokens / 2);
+  forecast.tokens = static_cast<int64_t>(made);
+  forecast.seconds = 2 * parameters * (made + asked) / rate;
+  forecast.basis = fmt::format("{:.0f} answers at {} FLOPs a second", answers, format_count(rate));
   return forecast;
 }
 

@@ -1,5 +1,6 @@
 // The step kind `split`: train.jsonl and test.jsonl from prompts that come in one piece.
 #include "app/eval_files.h"
+#include "app/forecast.h"
 #include "app/split_prompts.h"
 #include "app/steps.h"
 #include "record/stream.h"
@@ -41,7 +42,21 @@ Status run_split(StepContext& context) {
   return write(sides.test, "test.jsonl");
 }
 
-Result<Forecast> forecast_split(const StepContext&) { return Forecast{0.2, 0, 0, "a fraction of a second"}; }
+Result<Forecast> forecast_split(const StepContext& context) {
+  SplitStep step;
+  RETORT_TRY(load_options(step, context.options));
+  Expected all;
+  for (const std::string& path : step.from) {
+    RETORT_ASSIGN(const Expected some, expect_file(context, path, 0));
+    all.records += some.records;
+    all.bytes += some.bytes;
+  }
+  const double share = step.options.train_share;
+  Forecast forecast{0.2, 0, 0, "a fraction of a second"};
+  forecast.outputs["train.jsonl"] = {all.records * share, all.bytes * share};
+  forecast.outputs["test.jsonl"] = {all.records * (1 - share), all.bytes * (1 - share)};
+  return forecast;
+}
 
 }  // namespace
 
