@@ -42,8 +42,8 @@ double machine_flops() {
   static const double measured = [] {
     constexpr int kRows = 256, kWidth = 512;
     TaskPool pool;
-    const auto weights = kernels::Matrix::pack_f32(
-        kWidth, kWidth, [](int, float* row) { std::fill(row, row + kWidth, 1.0f); }, pool);
+    const auto weights =
+        kernels::Matrix::pack_f32(kWidth, kWidth, [](int, float* row) { std::fill(row, row + kWidth, 1.0f); }, pool);
     std::vector<float> x(kRows * kWidth, 1.0f), y(kRows * kWidth);
     kernels::Activations scratch;
     const kernels::Product product{&weights, y.data(), kWidth};

@@ -1,5 +1,5 @@
-// Reckoning for --dry-run: what files hold or will hold, and how fast this machine is. Orders of size, not promises: the
-// constants are typical, the machine is measured.
+// Reckoning for --dry-run: what files hold or will hold, and how fast this machine is. Orders of size, not promises:
+// the constants are typical, the machine is measured.
 #pragma once
 
 #include <string>
@@ -14,8 +14,8 @@ inline constexpr int kTypicalAnswerTokens = 100;
 // Bytes of text in a token, prompts, chains and names together.
 inline constexpr double kBytesPerToken = 3;
 
-// Records and bytes of a JSONL file: counted where it exists, else as an earlier step expects it, at most `limit` records
-// (0: all). Nothing known: zeros.
+// Records and bytes of a JSONL file: counted where it exists, else as an earlier step expects it, at most `limit`
+// records (0: all). Nothing known: zeros.
 Result<Expected> expect_file(const StepContext& context, const std::string& path, int64_t limit);
 
 // Parameters of a model that exists or that an earlier step will train; 0 where nothing is known.

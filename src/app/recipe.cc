@@ -155,7 +155,7 @@ Result<Recipe> read_recipe(const std::string& path, const std::vector<std::strin
                                     : "; it has: " + (known.empty() ? std::string("none")
                                                                     : fmt::format("{}", fmt::join(known, ", "))));
         }
-        RETORT_ASSIGN(recipe.set[name], parse_yaml(set.substr(equals + 1)));
+        RETORT_TRY(apply_set(recipe.set, set, SetAs::Yaml));
       } else {
         const std::string id = name.substr(0, dot);
         if (std::find(ids.begin(), ids.end(), id) == ids.end()) {

@@ -125,7 +125,7 @@ Status apply_set(Json& into, std::string_view assignment, SetAs as) {
   }
   const std::string_view text = assignment.substr(equals + 1);
   Json value = std::string(text);
-  if (as == SetAs::Yaml) {
+  if (as == SetAs::Yaml && !text.empty()) {
     auto parsed = parse_yaml(text);
     if (!parsed.ok()) return within(fmt::format("`--set {}`", assignment), std::move(parsed).error());
     value = std::move(*parsed);
