@@ -112,7 +112,8 @@ def calm(tmp_path_factory):
 
 # (step, least progress in it): each kill waits for the run to be there, then a few seeded milliseconds more. A "" waits
 # for nothing, so the kill falls into the start, the hashing of inputs or wherever the run is.
-PLAN = [("problems", 0), ("problems", 0), ("", 0), ("collect", 1), ("collect", 60), ("collect", 200), ("collect", 201), ("", 0),
+# One more than the 20 that must hit: on a fast machine the last may find the run already ended.
+PLAN = [("problems", 0), ("problems", 0), ("", 0), ("collect", 1), ("collect", 1), ("collect", 60), ("collect", 200), ("collect", 201), ("", 0),
         ("collect", 380), ("curate", 0), ("curate", 0), ("curate_answers", 0), ("student", 1), ("student", 4), ("student", 6),
         ("ablation", 0), ("ablation", 3), ("eval_student", 2), ("eval_student", 40), ("eval_ablation", 0)]
 
@@ -120,7 +121,7 @@ PLAN = [("problems", 0), ("problems", 0), ("", 0), ("collect", 1), ("collect", 6
 def kill_once(out, step, least, rng):
     """Starts the run and kills it at its moment; returns the step it died in (None: between steps, "" where it had ended)."""
     child = start(out)
-    spread = {"problems": 0.002, "curate": 0.03, "curate_answers": 0.03}.get(step, 0.1)
+    spread = {"problems": 0.002, "curate": 0.03, "curate_answers": 0.03, "eval_ablation": 0.01}.get(step, 0.1)
     deadline = time.monotonic() + 60
     while step and child.poll() is None and time.monotonic() < deadline:
         if (out / step / "stamp.json").exists() or (stage(out) == step and progress(out, step) >= least):
@@ -151,7 +152,7 @@ def test_killed_20_times_it_ends_in_the_same_bytes(calm, tmp_path):
             assert whole.startswith(known_scores.get(step, b""))
             known_scores[step] = whole
     assert {KIND.get(s, s) for s in died_in if s} >= {"problems", "collect", "curate", "train", "eval"}, died_in
-    assert died_in.count("") == 0, died_in
+    assert len(died_in) - died_in.count("") >= 20, died_in
     finish(out)
     for step, mark in finished.items():
         assert (out / step / "stamp.json").stat().st_mtime_ns == mark[0]
