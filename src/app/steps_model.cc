@@ -137,7 +137,11 @@ Status run_train(StepContext& context) {
     for (const char* name : kTrainFacts) RETORT_TRY(env.remove_all(unfinished + "/" + name));
     RETORT_TRY(env.rename(unfinished, model));
   }
-  RETORT_TRY(env.remove_all(unfinished + ".training"));
+  // Checkpoints, and what a kill left of writing the model (model.tmp-...).
+  RETORT_ASSIGN(const std::vector<std::string> names, env.list_directory(context.work));
+  for (const std::string& name : names) {
+    if (name.starts_with("model.")) RETORT_TRY(env.remove_all(context.work + "/" + name));
+  }
   return book_training(context, step.options.method);
 }
 
