@@ -37,13 +37,14 @@ def smollm2_hf():
     return cache
 
 
-def smollm2_q8_0():
-    """The weights of the Q4_1 file in Q8_0."""
-    path = ROOT / "build" / "smollm2-q8_0.gguf"
+def converted(type_name):
+    """The weights of the Q4_1 file in another of GGUF's types: matrices in `type_name`, the rest in F32."""
+    path = ROOT / "build" / f"smollm2-{type_name.lower()}.gguf"
     if path.exists():
         return path
     import numpy as np
     from gguf import GGMLQuantizationType, GGUFReader, GGUFValueType, GGUFWriter, quants
+    wanted = GGMLQuantizationType[type_name]
     reader = GGUFReader(str(smollm2()))
     part = path.with_suffix(".part")
     writer = GGUFWriter(str(part), "llama")
@@ -54,9 +55,8 @@ def smollm2_q8_0():
         writer.add_key_value(name, field.contents(), field.types[0], sub)
     for tensor in reader.tensors:
         values = quants.dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
-        if values.ndim == 2:
-            q8 = GGMLQuantizationType.Q8_0
-            writer.add_tensor(tensor.name, quants.quantize(values, q8), raw_dtype=q8)
+        if values.ndim == 2 and wanted != GGMLQuantizationType.F32:
+            writer.add_tensor(tensor.name, quants.quantize(values, wanted), raw_dtype=wanted)
         else:
             writer.add_tensor(tensor.name, values)
     writer.write_header_to_file()
@@ -67,6 +67,14 @@ def smollm2_q8_0():
     return path
 
 
+def smollm2_q8_0():
+    return converted("Q8_0")
+
+
+def smollm2_f32():
+    return converted("F32")
+
+
 if __name__ == "__main__":  # python models.py NAME: makes it and prints its path
     import sys
-    print({"smollm2": smollm2, "hf": smollm2_hf, "q8_0": smollm2_q8_0}[sys.argv[1]]())
+    print({"smollm2": smollm2, "hf": smollm2_hf, "q8_0": smollm2_q8_0, "f32": smollm2_f32}[sys.argv[1]]())

