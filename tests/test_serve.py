@@ -1,4 +1,5 @@
 """The official `openai` client against `retort serve` on SmolLM2's weights."""
+import concurrent.futures
 import os
 import signal
 import subprocess
@@ -8,7 +9,7 @@ import time
 import openai
 import pytest
 
-from conftest import program
+from conftest import models, program
 
 HI = [{"role": "user", "content": "Name three colours."}]
 
@@ -139,6 +140,45 @@ def test_completion_prompts_and_streaming(client, model):
     assert texts == [c.text for c in whole.choices]
 
 
+def test_streamed_logprobs_of_completions_equal_the_whole(client, model):
+    # The stop string begins with what the text repeats, so that text waits while its tokens are sent.
+    ask = dict(model=model, prompt="é ü ö é ü ö é ü ö é ü", max_tokens=24, temperature=0, logprobs=2, stop=["ö é never", " ü never"])
+    whole = client.completions.create(**ask).choices[0].logprobs
+    fields = ("tokens", "token_logprobs", "top_logprobs", "text_offset")
+    got = {name: [] for name in fields}
+    for chunk in client.completions.create(**ask, stream=True):
+        for name in fields:
+            got[name] += getattr(chunk.choices[0].logprobs, name) if chunk.choices[0].logprobs else []
+    assert got == {name: getattr(whole, name) for name in fields}
+    assert len(got["tokens"]) == 24
+
+
+@pytest.mark.parametrize("prompt", ["", [999999], [1, 2, -1], [[1], []]])
+def test_prompts_that_cannot_be_are_named(client, model, prompt):
+    with pytest.raises(openai.BadRequestError) as error:
+        client.completions.create(model=model, prompt=prompt, max_tokens=1)
+    assert error.value.param == "prompt"
+
+
+def test_prompts_as_tokens(client, model):
+    text = "The capital of France is"
+    ask = dict(model=model, max_tokens=6, temperature=0)
+    ids = [int(i) for i in subprocess.run([program(), "tokenize", "--model", str(models.smollm2())], input=text, capture_output=True,
+                                          text=True, check=True).stdout.split()]
+    want = client.completions.create(**ask, prompt=text)
+    got = client.completions.create(**ask, prompt=ids, echo=True)
+    assert got.usage == want.usage and got.usage.prompt_tokens == len(ids)
+    assert got.choices[0].text == text + want.choices[0].text
+    both = client.completions.create(**ask, prompt=[ids[:3], ids])
+    assert both.choices[1].text == want.choices[0].text
+
+
+def test_a_temperature_next_to_nothing_is_greedy(client, model):
+    texts = [client.chat.completions.create(model=model, messages=HI, max_tokens=6, seed=1, temperature=t).choices[0].message.content
+             for t in (0, 1e-9, 1e-320)]
+    assert texts[0] and texts == texts[:1] * 3
+
+
 @pytest.mark.parametrize("extra, param", [
     ({"tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
     ({"response_format": {"type": "json_object"}}, "response_format"),
@@ -146,6 +186,7 @@ def test_completion_prompts_and_streaming(client, model):
     ({"presence_penalty": 1}, "presence_penalty"),
     ({"frequency_penalty": 1}, "frequency_penalty"),
     ({"temperature": 3}, "temperature"),
+    ({"top_p": 0}, "top_p"),
     ({"n": 0}, "n"),
     ({"stop": ["a", "b", "c", "d", "e"]}, "stop"),
     ({"logprobs": True, "top_logprobs": 21}, "top_logprobs"),
@@ -197,6 +238,16 @@ def test_many_clients_at_once_get_what_each_gets_alone(client, model):
     for t in threads:
         t.join()
     assert together == [ask(p) for p in prompts]
+
+
+def test_streams_at_once_have_the_pieces_that_each_has_alone(client, model):
+    def pieces(i):
+        stream = client.chat.completions.create(model=model, messages=[{"role": "user", "content": f"Say the number {i}."}], logprobs=True,
+                                                temperature=1.0, seed=i, max_tokens=12, stream=True, stream_options={"include_usage": True})
+        return [chunk.model_dump(exclude={"id", "created"}) for chunk in stream]
+    with concurrent.futures.ThreadPoolExecutor(5) as pool:
+        together = list(pool.map(pieces, range(5)))
+    assert together == [pieces(i) for i in range(5)]
 
 
 def test_keys(smollm2, tmp_path):

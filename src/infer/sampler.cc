@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -64,7 +65,8 @@ int32_t sample(std::span<const float> logits, const model::Sampling& sampling, u
                int position) {
   const auto top = std::max_element(logits.begin(), logits.end());  // the first of equals
   if (sampling.temperature == 0 || sampling.top_k == 1) return static_cast<int32_t>(top - logits.begin());
-  const double largest = static_cast<double>(*top), factor = 1.0 / sampling.temperature;
+  const double largest = static_cast<double>(*top),
+               factor = std::min(1.0 / sampling.temperature, std::numeric_limits<double>::max());
   std::vector<Candidate> candidates(logits.size());
   for (size_t i = 0; i < logits.size(); ++i)
     candidates[i] = {std::exp((static_cast<double>(logits[i]) - largest) * factor), static_cast<int32_t>(i)};

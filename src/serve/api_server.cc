@@ -32,11 +32,12 @@ void refuse(net::Responder& out, const ApiError& error, net::Headers extra = {})
 }
 
 ApiError to_api_error(const Error& error, bool chat) {
+  const char* prompt = chat ? "messages" : "prompt";
   switch (error.code) {
-    case Code::Invalid:
-    case Code::NotFound: return {400, error.message, "invalid_request_error", "", "invalid_value"};
+    case Code::Invalid:  // the knobs were checked before: what is left to be wrong is the prompt
+    case Code::NotFound: return {400, error.message, "invalid_request_error", prompt, "invalid_value"};
     case Code::Limit:  // the generator's word for a prompt that does not fit; both numbers are in its message
-      return {400, error.message, "invalid_request_error", chat ? "messages" : "prompt", "context_length_exceeded"};
+      return {400, error.message, "invalid_request_error", prompt, "context_length_exceeded"};
     case Code::Unavailable:
     case Code::Cancelled: return {503, error.message, "overloaded_error", "", ""};
     default: return {500, error.message, "server_error", "", ""};
@@ -119,7 +120,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     if (call_.chat) return event(wire::chat_chunk(head_, i, delta, logprobs()));
     int64_t& offset = offsets_[static_cast<size_t>(i)];
     event(wire::completion_chunk(head_, i, delta, logprobs(), offset));
-    offset += characters(delta.text);
+    for (const model::Token& token : delta.tokens) offset += characters(token.bytes);  // text may be held back
   }
 
   void on_delta(size_t p, const model::Delta& delta) {
@@ -197,7 +198,7 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
   std::shared_ptr<net::Responder> out_;
   std::shared_ptr<void> ticket_;  // counts among the requests in work
   std::vector<model::Reply> replies_;
-  std::vector<int64_t> offsets_;  // characters sent, by choice
+  std::vector<int64_t> offsets_;  // characters of the tokens sent, by choice
   size_t done_ = 0;
   bool begun_ = false, over_ = false;
 };
@@ -250,7 +251,7 @@ void ApiServer::State::complete(net::ServerRequest request, std::shared_ptr<net:
   const auto body = parse_json(request.body);
   if (!body.ok())
     return refuse(*out,
-                  {400, "the request's body is " + body.error().message, "invalid_request_error", "", "invalid_json"});
+                  {400, "the request's body: " + body.error().message, "invalid_request_error", "", "invalid_json"});
   wire::ApiCall call;
   const auto problem = chat ? wire::parse_chat(*body, defaults, call) : wire::parse_completion(*body, defaults, call);
   if (problem) return refuse(*out, *problem);

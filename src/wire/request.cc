@@ -143,7 +143,10 @@ void read_common(Members& m, ApiCall& call, model::Request& request) {
   call.model = m.text("model");
   model::Sampling& s = request.sampling;
   if (const auto v = m.number("temperature", 0, 2)) s.temperature = *v;
-  if (const auto v = m.number("top_p", 0, 1)) s.top_p = *v;
+  if (const auto v = m.number("top_p", 0, 1)) {
+    if (*v == 0) m.refuse("top_p", "`top_p` is 0; it must be more than 0 and at most 1");
+    s.top_p = *v;
+  }
   if (const auto v = m.integer("top_k", -1, INT32_MAX)) s.top_k = *v < 0 ? 0 : static_cast<int>(*v);
   if (const auto v = m.integer("seed", INT64_MIN, INT64_MAX)) s.seed = static_cast<uint64_t>(*v);
   if (const auto v = m.integer("n", 1, kMaxChoices)) request.n = static_cast<int>(*v);
