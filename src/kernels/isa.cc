@@ -36,11 +36,10 @@ const std::vector<const Isa*>& compiled_isas() {
   static const std::vector<const Isa*> all = {
       &scalar_isa(),
 #if defined(__x86_64__)
-      &avx2_isa(),
-      &avx512_isa(),
+      &avx2_isa(),   &avx512_isa(),
 #endif
 #if defined(__aarch64__)
-      &neon_isa(),
+      &neon_isa(),   &dotprod_isa(),
 #endif
   };
   return all;
