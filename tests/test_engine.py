@@ -114,6 +114,14 @@ def test_perplexity_equals_the_mean_of_logprobs(smollm2, tmp_path):
     logprobs = retort_lines([{"text": TEXTS[2]}], "logprobs", "--model", smollm2)[0]["logprobs"][1:]
     assert row["tokens"] == len(logprobs)
     assert row["nats_per_token"] == pytest.approx(-sum(logprobs) / len(logprobs), rel=1e-12)
+    # Windows that do not overlap, counted from the fourth token on.
+    ids = retort_lines([{"text": TEXTS[2]}], "tokenize", "--model", smollm2)[0]["ids"]
+    windows = [ids[at:at + 8] for at in range(0, len(ids), 8)]
+    row = json.loads(retort("perplexity", "--model", smollm2, "--json", "--window", 8, "--stride", 8, "--context", 3, text).stdout)
+    scored = retort_lines([{"ids": window} for window in windows], "logprobs", "--model", smollm2)
+    logprobs = [value for line in scored for value in line["logprobs"][3:]]
+    assert row["tokens"] == len(logprobs)
+    assert row["nats_per_token"] == pytest.approx(-sum(logprobs) / len(logprobs), rel=1e-12)
 
 
 def test_bad_input_is_named(smollm2):

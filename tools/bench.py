@@ -83,7 +83,7 @@ class Slice:
             llama(self.model("f32"))
             said = llama(model, "--kl-divergence").stdout
             run = subprocess.run([self.root / "build" / "release" / "bin" / "retort", "perplexity", "--model", model, "--reference",
-                                  self.model("hf"), "--window", "512", "--limit", str(8 * 512), "--json", text], capture_output=True, text=True, check=True)
+                                  self.model("hf"), "--window", "512", "--stride", "512", "--context", "257", "--limit", str(8 * 512), "--json", text], capture_output=True, text=True, check=True)
             ours = json.loads(run.stdout)
             peer, error = re.search(r"Mean\s+KLD:\s+([0-9.]+)\s+±\s+([0-9.]+)", said).groups()
             return {"ours_kl": round(ours["kl_mean"], 6), "peer_kl": float(peer),

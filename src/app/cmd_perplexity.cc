@@ -22,12 +22,12 @@ constexpr int kChunk = 64;
 struct Flags {
   std::string model, file, reference;
   bool json = false;
-  int window = 0, stride = 0, threads = 0;
+  int window = 0, stride = 0, context = 1, threads = 0;
   int64_t limit = 0;
 };
 
 struct Sums {
-  int64_t tokens = 0, agree = 0;
+  int64_t tokens = 0, bytes = 0, agree = 0;
   double nats = 0;
   double kl = 0, kl_squares = 0;
 };
@@ -48,11 +48,12 @@ double kl_divergence(std::span<const float> reference, std::span<const float> mo
 struct Task {
   ScoredModel model;
   std::optional<ScoredModel> reference;
-  int window = 0, stride = 0;
+  int window = 0, stride = 0, context = 1;
 };
 
 // Windows of `window` tokens, `stride` apart; each token counts once, in the first window that holds it (so with as
-// many tokens before it as the overlap gives). The first token of the text has nothing before it and does not count.
+// many tokens before it as the overlap gives), and only with at least `context` tokens before it there. With stride =
+// window and context = window / 2 + 1 these are the tokens that llama.cpp's perplexity counts.
 Result<Sums> measure(const Task& task, std::span<const int32_t> ids) {
   Sums sums;
   Progress progress("perplexity", static_cast<int64_t>(ids.size()), "tokens");
@@ -82,7 +83,7 @@ Result<Sums> measure(const Task& task, std::span<const int32_t> ids) {
       pool.run(static_cast<int>(piece.size()), [&](int index) {
         const auto i = static_cast<size_t>(index);
         const size_t target = at + i + 1;
-        if (target >= end || target < counted) return;
+        if (target >= end || target < counted || target - start < static_cast<size_t>(task.context)) return;
         const auto row = logits.subspan(i * vocabulary, vocabulary);
         rows[i].counts = true;
         rows[i].nats = -infer::logprob_of(row, ids[target]);
@@ -92,9 +93,11 @@ Result<Sums> measure(const Task& task, std::span<const int32_t> ids) {
         rows[i].agrees = std::max_element(row.begin(), row.end()) - row.begin() ==
                          std::max_element(wanted.begin(), wanted.end()) - wanted.begin();
       });
-      for (const Row& row : rows) {  // in order, so the sums do not depend on the threads
+      for (size_t i = 0; i < rows.size(); ++i) {  // in order, so the sums do not depend on the threads
+        const Row& row = rows[i];
         if (!row.counts) continue;
         ++sums.tokens;
+        sums.bytes += static_cast<int64_t>(task.model.model->tokenizer.token_bytes(ids[at + i + 1]).size());
         sums.nats += row.nats;
         sums.kl += row.kl;
         sums.kl_squares += row.kl * row.kl;
@@ -129,24 +132,25 @@ Result<int> run(const Flags& flags) {
   if (task.window > context || task.window < 2 || task.stride > task.window)
     return fail(Code::Invalid, "--window {} must be 2 to {} (the context) and --stride {} at most the window",
                 task.window, context, task.stride);
+  task.context = flags.context;
+  if (task.context < 1 || task.context >= task.window)
+    return fail(Code::Invalid, "--context {} must be 1 to {} (less than the window)", task.context, task.window - 1);
   if (flags.limit > 0 && static_cast<size_t>(flags.limit) < ids.size()) ids.resize(static_cast<size_t>(flags.limit));
-  if (ids.size() < 2)
-    return fail(Code::Invalid, "`{}` has {} tokens; perplexity needs at least 2", flags.file, ids.size());
+  if (ids.size() <= static_cast<size_t>(task.context))
+    return fail(Code::Invalid, "`{}` has {} tokens; perplexity needs at least {}", flags.file, ids.size(),
+                task.context + 1);
 
   RETORT_ASSIGN(const Sums sums, measure(task, ids));
-  int64_t bytes = 0;  // of the tokens that counted
-  for (size_t i = 1; i < ids.size(); ++i)
-    bytes += static_cast<int64_t>(task.model.model->tokenizer.token_bytes(ids[i]).size());
   const double n = static_cast<double>(sums.tokens), mean = sums.nats / n;
   Json out = {{"model", flags.model},
               {"file", flags.file},
               {"tokens", sums.tokens},
-              {"bytes", bytes},
+              {"bytes", sums.bytes},
               {"window", task.window},
               {"stride", task.stride},
               {"nats_per_token", mean},
               {"perplexity", std::exp(mean)},
-              {"bits_per_byte", sums.nats / std::log(2.0) / static_cast<double>(std::max<int64_t>(bytes, 1))}};
+              {"bits_per_byte", sums.nats / std::log(2.0) / static_cast<double>(std::max<int64_t>(sums.bytes, 1))}};
   if (task.reference) {
     const double kl = sums.kl / n;
     const double variance = sums.tokens > 1 ? std::max(0.0, (sums.kl_squares - n * kl * kl) / (n - 1)) : 0;
@@ -181,6 +185,7 @@ Command perplexity_command() {
         cli.add_option("--reference", flags->reference, "another model: also print the mean KL(reference || model)");
         cli.add_option("--window", flags->window, "tokens of a window; 0: 1024 or the context where that is less");
         cli.add_option("--stride", flags->stride, "tokens between windows; 0: half a window");
+        cli.add_option("--context", flags->context, "fewest tokens before a counted one in its window [1]");
         cli.add_option("--limit", flags->limit, "only the first tokens of the text; 0: all");
         cli.add_option("--threads", flags->threads, "threads; 0: those the process may use");
         cli.add_flag("--json", flags->json, "one JSON object");
