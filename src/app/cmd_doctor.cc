@@ -1,7 +1,6 @@
 // `retort doctor`: can this machine do the work? Each line is ok, warn or fail, with the next action where there is
 // one. Reads /proc, the C library and the loader only, so it says the same in every locale.
 #include <array>
-#include <cstdlib>
 #include <filesystem>
 
 #include <dlfcn.h>
@@ -13,7 +12,7 @@
 #include "app/command.h"
 #include "base/env.h"
 #include "base/task_pool.h"
-#include "base/text.h"
+#include "kernels/isa.h"
 
 namespace retort::app {
 namespace {
@@ -23,17 +22,18 @@ struct Finding {
 };
 
 Finding cpu_features() {
-#if defined(__x86_64__)
-  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
-  const bool avx512 = __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw");
-  const bool vnni = __builtin_cpu_supports("avx512vnni");
-  const std::string found =
-      fmt::format("x86-64{}{}{}", avx2 ? ", AVX2, FMA" : "", avx512 ? ", AVX-512" : "", vnni ? ", VNNI" : "");
-  if (avx2) return {"cpu", "ok", found, ""};
-  return {"cpu", "warn", found, "without AVX2 everything works, but several times slower"};
-#else
-  return {"cpu", "warn", "not x86-64", "only portable code runs here, several times slower"};
-#endif
+  std::string usable;
+  bool fast = false;  // more than the scalar reference
+  for (const kernels::Isa* candidate : kernels::compiled_isas()) {
+    if (!candidate->supported()) continue;
+    fast = !usable.empty();
+    usable += (usable.empty() ? "" : ", ") + std::string(candidate->name);
+  }
+  const std::string found = fmt::format("kernels {}, of which {} is used", usable, kernels::isa().name);
+  if (const Status wanted = kernels::isa_status(); !wanted.ok())
+    return {"cpu", "warn", found, wanted.error().message + "; change or unset it"};
+  if (fast) return {"cpu", "ok", found, ""};
+  return {"cpu", "warn", found, "everything works, but many times slower than with AVX2 or NEON"};
 }
 
 Finding threads() {
@@ -115,23 +115,13 @@ Finding module_check(const std::string& name, const std::string& file, const std
   return {name, "warn", fmt::format("{} not found in {}", file, module_folders().front()), without};
 }
 
-Finding tool(const std::string& name, const std::string& without) {
-  const char* path = std::getenv("PATH");
-  for (const std::string_view folder : split(path == nullptr ? "/usr/bin:/bin" : path, ':')) {
-    const std::string file = std::string(folder) + "/" + name;
-    if (::access(file.c_str(), X_OK) == 0) return {name, "ok", file, ""};
-  }
-  return {name, "warn", "not found", without};
-}
-
 std::vector<Finding> examine() {
   return {cpu_features(),
           threads(),
           memory(),
           disk(),
           module_check("trainer", "libretort_train.so", "`retort train` is not available; build with RETORT_TORCH=ON"),
-          module_check("parquet", "libretort_parquet.so", "Parquet files cannot be read or written; JSONL works"),
-          tool("bwrap", "programs in answers cannot be run in a sandbox; install bubblewrap")};
+          module_check("parquet", "libretort_parquet.so", "Parquet files cannot be read or written; JSONL works")};
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include "base/cancel.h"
 #include "base/log.h"
 #include "base/progress.h"
+#include "base/text.h"
 
 namespace retort::app {
 
@@ -47,6 +48,35 @@ int report(const Error& error) {
   return exit_status(error.code);
 }
 
+// What the parser found wrong, as one line: a word that is not known comes before one that is missing, for the second
+// often follows from the first.
+std::string complaint(const CLI::App& cli, const CLI::Error& e) {
+  const auto verbs = cli.get_subcommands();
+  const CLI::App& place = verbs.empty() ? cli : *verbs.front();
+  const std::string name = verbs.empty() ? "retort" : "retort " + place.get_name();
+  std::string said = e.what();
+  const auto unknown = cli.remaining(true);
+  if (!unknown.empty()) {
+    const bool is_option = unknown.front().starts_with("-");
+    std::vector<std::string> known;
+    if (is_option) {
+      for (const CLI::Option* option : place.get_options())
+        for (const std::string& word : option->get_lnames()) known.push_back("--" + word);
+    } else if (verbs.empty()) {
+      for (const CLI::App* verb : cli.get_subcommands({})) known.push_back(verb->get_name());
+    }
+    const std::string close = nearest(unknown.front(), known);
+    said = fmt::format("{} `{}`{}",
+                       is_option       ? "unknown option"
+                       : verbs.empty() ? "unknown command"
+                                       : "one word too many:",
+                       unknown.front(), close.empty() ? "" : fmt::format("; did you mean `{}`?", close));
+  } else if (verbs.empty() && cli.get_subcommands().empty()) {
+    said = "a command is missing";
+  }
+  return fmt::format("retort: {}\n`{} --help` lists what there is\n", said, name);
+}
+
 int main_checked(int argc, char** argv) {
   CLI::App cli{
       std::string("Distil a strong teacher into a small open reasoning model, and trust the result.\n") + kFlow,
@@ -67,9 +97,11 @@ int main_checked(int argc, char** argv) {
 
   try {
     cli.parse(argc, argv);
+  } catch (const CLI::Success& e) {  // --help, --version
+    return cli.exit(e);
   } catch (const CLI::ParseError& e) {
-    const int status = cli.exit(e);
-    return status == 0 ? 0 : exit_status(Code::Invalid);
+    fmt::print(stderr, "{}", complaint(cli, e));
+    return exit_status(Code::Invalid);
   }
   Progress::silence(quiet);
   log::set_level(verbose ? log::Level::Debug : quiet ? log::Level::Error : log::Level::Info);
