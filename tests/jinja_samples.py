@@ -8,10 +8,12 @@ FILTERS = ["upper", "lower", "trim", "length", "tojson", "string", "first", "las
            "join('-')", "replace('a', '<')", "int", "capitalize", "title", "reverse", "sort", "map('upper') | list",
            "tojson(indent=2)", "selectattr('role') | list", "map(attribute='role') | list", "rejectattr('content') | list", "abs",
            "items | list",
-           "unique | list", "float", "round(1)", "indent(2)", "format(1)", "d(0, true)", "list | tojson", "count"]
+           "unique | list", "float", "round(1)", "indent(2)", "format(1)", "d(0, true)", "list | tojson", "count",
+           "truncate(5, true, '', 0)", "center(9)", "slice(2) | list", "wordwrap(4)", "forceescape", "indent('> ', true)"]
 METHODS = [".strip()", ".upper()", ".split('a')", ".startswith('a')", ".replace('a', '<i>')", ".lower()",
            ".get('role')", ".role", "['content']", "[0]", "[-1]", ".join(['<', 'b'])", ".content",
-           ".title()", ".lstrip('a')", ".rsplit('-', 1)", ".foo", ".find('a')", ".count('a')"]
+           ".title()", ".lstrip('a')", ".rsplit('-', 1)", ".foo", ".find('a')", ".count('a')",
+           ".center(7, '*')", ".splitlines()", ".rjust(4)", ".swapcase()", ".find('a', 1)", ".rsplit(none, 1)", ".endswith('a', -3, 9)"]
 TESTS = ["defined", "none", "string", "mapping", "iterable", "number", "sequence", "true", "escaped", "integer",
          "not defined", "not none", "eq('a')", "in ['a', 1]", "boolean", "undefined", "float"]
 BINARY = ["+", "-", "*", "~", "%", "//", "/", "==", "!=", "<", ">=", "and", "or", "in", "not in", "~", "+", "+"]

@@ -197,6 +197,68 @@ def test_random_templates_equal_live_jinja2(tmp_path):
     assert not wrong, (len(wrong), wrong[:8])
 
 
+LAYOUT = [
+    "{{ s | wordwrap(w, b, none, h) }}",
+    "{{ s | truncate(w + 4, b, '…', n) }}|{{ s | truncate(9) }}|{{ s | safe | truncate(w + 4, end='<') }}",
+    "{{ s | center(w) }}|{{ s.center(w) }}|{{ s.ljust(w, '-') }}|{{ s.rjust(w, '中') }}|{{ s | e | center(w) }}",
+    "{{ s | list | slice(n + 1) | list }}|{{ s | list | slice(n + 1, '-') | list }}",
+    "{{ s.splitlines() }}{{ s.splitlines(true) }}{{ s | indent(n, b, h) }}",
+    "{{ s.find('a', n) }},{{ s.rfind('a', n, w) }},{{ s.count('a', -w, -n) }},{{ s.count('', n) }},{{ s.startswith('a', n) }},"
+    "{{ s.endswith(('a', '中'), 0, w) }},{{ s.find('', w) }}",
+    "{{ s.swapcase() }}{{ s.istitle() }}{{ s.isascii() }}{{ s.expandtabs(n) }}",
+    "{{ s.rsplit(none, n) }}{{ s.split(none, n) }}",
+    "{{ s | e | forceescape }}{{ s | forceescape }}",
+    "{{ s.rindex('a') }}{{ s.index('a', n) }}",
+]
+
+
+@pytest.mark.parametrize("source", LAYOUT)
+def test_layout_of_random_texts_equals_live_jinja2(source, tmp_path):
+    rng = random.Random(source)
+    parts = ["a", "Ab", "-", "--", " ", " ", "  ", "\n", "\t", "é", "中", "'", "_", "1", "\u2028", "\r\n", ".", "\x85", "\u00a0", "word", "ab-cd", "<"]
+    rows = [{"messages": [], "s": "".join(rng.choices(parts, k=rng.randint(0, 24))), "w": rng.randint(0, 14), "n": rng.randint(0, 6),
+             "b": rng.random() < 0.5, "h": rng.random() < 0.5} for _ in range(400)]
+    (tmp_path / "t.jinja").write_text(source)
+    got = ask(rows, "render", "--template", tmp_path / "t.jinja")
+    wrong = [(row, want, answer) for row, answer in zip(rows, got, strict=True)
+             if (want := live(source, row)) != answer.get("text")]
+    assert not wrong, (len(wrong), wrong[:4])
+    assert sum("text" in answer for answer in got) > 100
+
+
+@pytest.mark.parametrize("source", [
+    "{% for m in messages %}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}",
+    "{% for m in messages %}{{ loop.index }}{{ loop.index0 }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.first }}{{ loop.last }}"
+    "{{ loop.length }}{{ loop.depth }}{{ loop.depth0 }}{{ loop.cycle('a', 'b') }}{{ loop.changed(m.role) }}"
+    "{% if not loop.last %}{{ loop.nextitem.role }}{% endif %}{% if not loop.first %}{{ loop.previtem.role }}{% endif %}{% endfor %}",
+    "{{ tools | tojson(ensure_ascii=true, indent=3, separators=[', ', '='], sort_keys=true) }}",
+    "{{ tools | tojson(indent=0) }}{{ tools | tojson(true) }}{{ tools | tojson(separators=(',', ':')) }}",
+    "{% macro f(x, y=2) %}{{ x }}{{ y }}{{ caller('q') }}{% endmacro %}{% call(z) f(1) %}<{{ z }}>{% endcall %}",
+    "{% set ns = namespace(a=1, b=[]) %}{% for m in messages %}{% set ns.a = ns.a + 1 %}{% endfor %}{{ ns.a }}",
+    "{% for m in messages %}{% if loop.first %}{% continue %}{% endif %}{{ m.role }}{% break %}{% endfor %}",
+    "{% set a, b = 1, 'x' %}{{ a }}{{ b }}{% with c = a %}{{ c }}{% endwith %}{% raw %}{{ a }}{% endraw %}",
+    "{% set x %}block{% endset %}{{ x | upper }}{% filter upper %}abc{% endfilter %}",
+    "{{ strftime_now('%d %b %Y') }}{{ 7 // 2 }}{{ 2 ** 5 }}{{ -7 % 3 }}{{ 'a' ~ 1 }}{{ [1, 2] + [3] }}",
+    "{{ messages | map(attribute='content') | select('string') | join('|') }}{{ messages | groupby('role') | length }}",
+    "{{ messages[1:] | selectattr('role', 'equalto', 'user') | list | length }}{{ 'x' if false }}",
+    "{% for k, v in d | items %}{{ k }}={{ v }}{% endfor %}{% for k in d %}{{ k }}{% endfor %}{{ d | dictsort }}",
+    "{%- if tools is defined and tools is iterable and tools is not mapping %} y {% endif -%} z",
+])
+def test_what_templates_use_equals_live_jinja2(source, tmp_path):
+    variables = {"messages": [{"role": "user", "content": "é"}, {"role": "assistant", "content": "b"}, {"role": "user", "content": "c"}],
+                 "tools": [{"name": "é", "b": [1, 2.5, None, True], "a": {}}], "d": {"z": 1, "Y": 2}}
+    (tmp_path / "t.jinja").write_text(source)
+    got = ask([variables], "render", "--template", tmp_path / "t.jinja", "--now", f"{DAY:%Y-%m-%d}")
+    assert got == [{"text": live(source, variables)}]
+
+
+@pytest.mark.parametrize("name", ["striptags", "urlize", "urlencode", "xmlattr", "filesizeformat", "pprint", "random"])
+def test_filters_that_are_not_there_are_named(name, tmp_path):
+    (tmp_path / "t.jinja").write_text("{{ 'x' | %s }}" % name)
+    run = retort("render", "--template", tmp_path / "t.jinja", "--json", stdin='{"messages": []}\n', check=False)
+    assert run.returncode == 2 and f"'{name}'" in run.stdout + run.stderr
+
+
 @pytest.mark.parametrize("source,message", [
     ("{% macro f(a) %}{{ a }}{% endmacro %}{{ f(1, 2) }}", "takes not more than 1"),
     ("{% macro f(a) %}{{ a }}{% endmacro %}{{ f(b=2) }}", "no keyword argument 'b'"),

@@ -5,6 +5,7 @@
 
 #include "base/text.h"
 #include "model/jinja_eval.h"
+#include "model/jinja_wrap.h"
 #include "model/unicode.h"
 
 namespace retort::model::jinja {
@@ -229,7 +230,7 @@ Value indent(Interpreter& in, const Value& v, Arguments& a) {
           : std::string(static_cast<size_t>(std::clamp<int64_t>(width.is_whole() ? width.as_int() : 4, 0, 1000)), ' ');
   std::string out;
   bool start = true;
-  for (const std::string_view line : split(v.text(), '\n')) {
+  for (const std::string& line : lines_of(v.as_string() + '\n')) {
     if (!start) out += '\n';
     if (start ? first : (blank || !line.empty())) out += v.is_markup() ? html(Value::string(pad)) : pad;
     out += line;
@@ -355,6 +356,82 @@ Value batch(Interpreter& in, const Value& v, Arguments& a) {
   return Value::list(std::move(out), ListKind::Generator);
 }
 
+Value slice(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("slice", a);
+  const int64_t slices = sig.get_int("slices", 0);
+  const Value fill = sig.get("fill_with", Value::none());
+  sig.done();
+  if (slices == 0) raise("slice: the number of slices is 0 or missing");
+  if (slices > 100000) raise_limit("slice: {} slices are more than 100000", slices);
+  const std::vector<Value> items = items_of(in, v);
+  std::vector<Value> out;
+  auto at = items.begin();
+  for (int64_t i = 0; i < slices; ++i) {
+    const int64_t all = static_cast<int64_t>(items.size()), extra = i < all % slices ? 1 : 0;
+    const auto end = at + static_cast<std::ptrdiff_t>(all / slices + extra);
+    std::vector<Value> row(at, end);
+    at = end;
+    if (!fill.is(Kind::None) && extra == 0) row.push_back(fill);
+    out.push_back(Value::list(std::move(row)));
+  }
+  return Value::list(std::move(out), ListKind::Generator);
+}
+
+Value center(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("center", a);
+  Arguments width{{Value::integer(sig.get_int("width", 80))}, {}};
+  sig.done();
+  const Value text = Value::string(v.text());
+  return in.call(in.attribute(v.is_markup() ? marked(text) : text, "center"), width);
+}
+
+Value truncate(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("truncate", a);
+  const int64_t limit = sig.get_int("length", 255);
+  const bool kill_words = sig.get_bool("killwords", false);
+  const std::string end = sig.get_string("end", "...");
+  const Value given = sig.get("leeway", Value::none());
+  sig.done();
+  const int64_t leeway = given.is_whole() ? given.as_int() : 5;  // Jinja's policy
+  const auto ends = static_cast<int64_t>(length(end));
+  if (limit < ends) raise("truncate: expected length >= {}, got {}", ends, limit);
+  if (leeway < 0) raise("truncate: expected leeway >= 0, got {}", leeway);
+  if (limit >= INT64_MAX - leeway || length_of(v) <= limit + leeway) return v;
+  if (!v.is(Kind::String)) raise("truncate: a text is needed, not {}", v.type_name());
+  const std::string& text = v.as_string();
+  size_t bytes = 0;
+  for (int64_t i = 0; i < limit - ends; ++i) bytes += code_point_at(text, bytes).length;
+  std::string out = text.substr(0, bytes);
+  if (const size_t space = out.rfind(' '); !kill_words && space != std::string::npos) out.resize(space);
+  const Value made = in.made(out + (v.is_markup() ? html(Value::string(end)) : end));
+  return v.is_markup() ? marked(made) : made;
+}
+
+Value wordwrap(Interpreter& in, const Value& v, Arguments& a) {
+  Signature sig("wordwrap", a);
+  const int64_t width = sig.get_int("width", 79);
+  const bool break_long = sig.get_bool("break_long_words", true);
+  const Value given = sig.get("wrapstring", Value::none());
+  const std::string separator = given.is(Kind::None) ? "\n" : given.text();
+  const bool break_hyphens = sig.get_bool("break_on_hyphens", true);
+  sig.done();
+  if (!v.is(Kind::String)) raise("wordwrap: a text is needed, not {}", v.type_name());
+  if (width <= 0) raise("wordwrap: width {} must be 1 or more", width);
+  std::string out;
+  bool first = true;
+  for (const std::string& line : lines_of(v.as_string())) {
+    if (!first) out += separator;
+    first = true;
+    for (const std::string& row : wrap(line, static_cast<size_t>(width), break_long, break_hyphens)) {
+      if (!first) out += separator;
+      out += row;
+      first = false;
+    }
+    first = false;
+  }
+  return in.made(std::move(out));
+}
+
 // Filters without arguments from text to text.
 // `kKeeps`: markup stays markup, as in Jinja's soft_str.
 template <std::string (*kFunction)(const std::string&), bool kKeeps>
@@ -370,6 +447,11 @@ Value safe(Interpreter& in, const Value& v, Arguments& a) {
 Value escape(Interpreter& in, const Value& v, Arguments& a) {
   Signature("escape", a).done();
   return marked(in.made(html(v)));
+}
+// Escapes markup too.
+Value force_escape(Interpreter& in, const Value& v, Arguments& a) {
+  Signature("forceescape", a).done();
+  return marked(in.made(html(Value::string(v.text()))));
 }
 std::string upper_of(const std::string& s) { return upper(s); }
 std::string lower_of(const std::string& s) { return lower(s); }
@@ -389,6 +471,10 @@ const std::map<std::string, Filter>& filters() {
       {"float", to_float},
       {"round", round_to},
       {"batch", batch},
+      {"slice", slice},
+      {"center", center},
+      {"truncate", truncate},
+      {"wordwrap", wordwrap},
       {"upper", textual<upper_of, true>},
       {"lower", textual<lower_of, true>},
       {"title", textual<title, false>},
@@ -397,6 +483,7 @@ const std::map<std::string, Filter>& filters() {
       {"safe", safe},
       {"escape", escape},
       {"e", escape},
+      {"forceescape", force_escape},
       {"select", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, false, true); }},
       {"reject", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, false, false); }},
       {"selectattr", [](Interpreter& in, const Value& v, Arguments& a) { return choose(in, v, a, true, true); }},

@@ -1,6 +1,7 @@
 // Methods of str, dict and list that templates may call. What would change an object is refused by name, as in Jinja's
 // immutable sandbox.
 #include <algorithm>
+#include <optional>
 
 #include "base/text.h"
 #include "model/jinja_eval.h"
@@ -23,7 +24,7 @@ std::vector<std::string> split_words(const std::string& s, int64_t limit) {
     while (i < s.size() && space_at(i)) i += code_point_at(s, i).length;
     if (i >= s.size()) return out;
     if (limit >= 0 && static_cast<int64_t>(out.size()) == limit) {
-      out.push_back(strip(std::string_view(s).substr(i), false, true));
+      out.push_back(s.substr(i));
       return out;
     }
     const size_t begin = i;
@@ -64,7 +65,19 @@ Value split(const std::string& s, Arguments& a, bool from_right) {
   const int64_t limit = sig.get_int("maxsplit", -1);
   sig.done();
   if (separator.is(Kind::None)) {
-    if (from_right && limit >= 0) raise("rsplit with a limit needs a separator");
+    if (from_right && limit >= 0) {
+      const std::vector<std::string> words = split_words(s, -1);
+      const auto kept = std::min(words.size(), static_cast<size_t>(limit));
+      // What is left of the last `kept` words is one, as it stands.
+      std::string rest = strip(s, false, true);
+      for (size_t i = 0; i < kept; ++i) {
+        rest.resize(rest.size() - words[words.size() - 1 - i].size());
+        rest = strip(rest, false, true);
+      }
+      std::vector<std::string> out(words.end() - static_cast<std::ptrdiff_t>(kept), words.end());
+      if (!rest.empty()) out.insert(out.begin(), rest);
+      return strings(out);
+    }
     return strings(split_words(s, limit));
   }
   if (!separator.is(Kind::String)) raise("split: the separator must be a string, not {}", separator.type_name());
@@ -120,6 +133,84 @@ std::string title(const std::string& s) {
     start = !letter;
   }
   return out;
+}
+
+std::string swapcase(const std::string& s) {
+  std::string out;
+  for (const Value& v : iterate(Value::string(s))) {
+    const std::string& c = v.as_string();
+    out += lower(c) != c ? lower(c) : upper(c);
+  }
+  return out;
+}
+
+bool is_title(const std::string& s) {
+  bool cased = false, any = false;
+  for (const Value& v : iterate(Value::string(s))) {
+    const std::string& c = v.as_string();
+    const bool up = lower(c) != c, low = !up && upper(c) != c;
+    if ((up && cased) || (low && !cased)) return false;
+    cased = up || low;
+    any |= cased;
+  }
+  return any;
+}
+
+// center, ljust and rjust.
+std::string padded(const std::string& s, const std::string& name, int64_t width, const std::string& fill) {
+  if (length(fill) != 1) raise("{}: the fill character must be exactly one character long", name);
+  if (width > (1 << 20)) raise_limit("{}: width {} is more than {}", name, width, 1 << 20);
+  const int64_t missing = width - static_cast<int64_t>(length(s));
+  if (missing <= 0) return s;
+  // Python's center puts the odd one to the left where the width is odd.
+  const int64_t left = name == "ljust" ? 0 : name == "rjust" ? missing : missing / 2 + (missing & width & 1);
+  std::string out;
+  for (int64_t i = 0; i < left; ++i) out += fill;
+  out += s;
+  for (int64_t i = left; i < missing; ++i) out += fill;
+  return out;
+}
+
+std::string expand_tabs(const std::string& s, int64_t size) {
+  std::string out;
+  int64_t column = 0;
+  for (const char c : s) {
+    if (c == '\t') {
+      const int64_t spaces = size > 0 ? std::min<int64_t>(size, 1000) - column % std::min<int64_t>(size, 1000) : 0;
+      out.append(static_cast<size_t>(spaces), ' ');
+      column += spaces;
+      continue;
+    }
+    out += c;
+    if ((static_cast<uint8_t>(c) & 0xC0) != 0x80) ++column;
+    if (c == '\n' || c == '\r') column = 0;
+  }
+  return out;
+}
+
+struct Part {
+  size_t begin = 0, end = 0;  // bytes
+};
+// The part of `s` that the next two arguments, start and end, name as Python's slices do; nothing where start lies
+// behind the end.
+std::optional<Part> part_of(const std::string& s, Signature& sig) {
+  const Value start = sig.get("start", Value::none()), end = sig.get("end", Value::none());
+  sig.done();
+  const auto n = static_cast<int64_t>(length(s));
+  const auto place = [&](const Value& v, int64_t fallback) {
+    if (v.is(Kind::None)) return fallback;
+    if (!v.is_whole()) raise("a position must be an integer, not {}", v.type_name());
+    return v.as_int() < 0 ? std::max<int64_t>(0, v.as_int() + n) : v.as_int();
+  };
+  const int64_t from = place(start, 0), to = std::min(place(end, n), n);
+  if (from > to) return {};
+  Part part;
+  for (int64_t i = 0; i < to; ++i) {
+    if (i == from) part.begin = part.end;
+    part.end += code_point_at(s, part.end).length;
+  }
+  if (from == to) part.begin = part.end;
+  return part;
 }
 
 std::string capitalized(const std::string& s) {
@@ -186,25 +277,48 @@ Value string_method(Interpreter& in, const std::string& s, const std::string& na
     const std::string* set = chars.is(Kind::String) ? &chars.as_string() : nullptr;
     return in.made(strip(s, name != "rstrip", name != "lstrip", set));
   }
-  if (name == "startswith" || name == "endswith")
-    return Value::boolean(affix(s, sig.get("prefix"), name == "startswith"));
+  if (name == "startswith" || name == "endswith") {
+    const Value what = sig.get("prefix");
+    const auto part = part_of(s, sig);
+    return Value::boolean(part && affix(s.substr(part->begin, part->end - part->begin), what, name == "startswith"));
+  }
   if (name == "replace") {
     const std::string from = sig.need_string("old"), to = sig.need_string("new");
     return in.made(replaced(s, from, to, sig.get_int("count", -1)));
   }
-  if (name == "find" || name == "rfind" || name == "index") {
+  if (name == "find" || name == "rfind" || name == "index" || name == "rindex") {
     const std::string what = sig.need_string("sub");
-    sig.done();
-    const size_t at = name == "rfind" ? s.rfind(what) : s.find(what);
-    if (at == std::string::npos && name == "index") raise("substring not found");
-    return Value::integer(at == std::string::npos ? -1
-                                                  : static_cast<int64_t>(length(std::string_view(s).substr(0, at))));
+    const auto part = part_of(s, sig);
+    const std::string_view in_part = part ? std::string_view(s).substr(part->begin, part->end - part->begin) : "";
+    const size_t at = !part ? std::string::npos : name[0] == 'r' ? in_part.rfind(what) : in_part.find(what);
+    if (at == std::string::npos && name.ends_with("index")) raise("substring not found");
+    if (at == std::string::npos) return Value::integer(-1);
+    return Value::integer(static_cast<int64_t>(length(std::string_view(s).substr(0, part->begin + at))));
   }
   if (name == "count") {
     const std::string what = sig.need_string("sub");
+    const auto part = part_of(s, sig);
+    if (!part) return Value::integer(0);
+    const std::string text = s.substr(part->begin, part->end - part->begin);
+    if (what.empty()) return Value::integer(static_cast<int64_t>(length(text)) + 1);
+    return Value::integer(static_cast<int64_t>(split_at(text, what, -1, false).size()) - 1);
+  }
+  if (name == "center" || name == "ljust" || name == "rjust") {
+    const Value width = sig.get("width");
+    if (!width.is_whole()) raise("{}: the width must be an integer, not {}", name, width.type_name());
+    const std::string fill = sig.get_string("fillchar", " ");
     sig.done();
-    if (what.empty()) return Value::integer(static_cast<int64_t>(length(s)) + 1);
-    return Value::integer(static_cast<int64_t>(split_at(s, what, -1, false).size()) - 1);
+    return in.made(padded(s, name, width.as_int(), fill));
+  }
+  if (name == "expandtabs") {
+    const int64_t size = sig.get_int("tabsize", 8);
+    sig.done();
+    return in.made(expand_tabs(s, size));
+  }
+  if (name == "splitlines") {
+    const bool keep_ends = sig.get_bool("keepends", false);
+    sig.done();
+    return strings(lines_of(s, keep_ends));
   }
   if (name == "join") {
     std::string out;
@@ -246,11 +360,10 @@ Value string_method(Interpreter& in, const std::string& s, const std::string& na
   if (name == "lower") return in.made(lower(s));
   if (name == "title") return in.made(title(s));
   if (name == "capitalize") return in.made(capitalized(s));
-  if (name == "splitlines") {
-    auto parts = split_at(replace_all(replace_all(s, "\r\n", "\n"), "\r", "\n"), "\n", -1, false);
-    if (parts.back().empty()) parts.pop_back();
-    return strings(parts);
-  }
+  if (name == "swapcase") return in.made(swapcase(s));
+  if (name == "istitle") return Value::boolean(is_title(s));
+  if (name == "isascii")
+    return Value::boolean(std::all_of(s.begin(), s.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; }));
   const uint8_t* classes = char_classes();
   if (name == "isdigit" || name == "isnumeric" || name == "isdecimal")
     return Value::boolean(all_of(s, [&](uint32_t c) { return (classes[c] & kNumber) != 0; }));
@@ -266,7 +379,8 @@ constexpr std::string_view kStringMethods[] = {
     "split",      "rsplit",     "format",  "strip",   "lstrip",     "rstrip",       "startswith",   "endswith",
     "replace",    "find",       "rfind",   "index",   "count",      "join",         "upper",        "lower",
     "title",      "capitalize", "isdigit", "isalpha", "splitlines", "removeprefix", "removesuffix", "partition",
-    "rpartition", "zfill",      "isalnum", "isspace", "isupper",    "islower",      "isnumeric",    "isdecimal"};
+    "rpartition", "zfill",      "isalnum", "isspace", "isupper",    "islower",      "isnumeric",    "isdecimal",
+    "rindex",     "center",     "ljust",   "rjust",   "expandtabs", "swapcase",     "istitle",      "isascii"};
 
 Value dict_method(const Value& object, const std::string& name, Arguments& a) {
   const DictData& d = object.as_dict();

@@ -513,6 +513,24 @@ size_t length(std::string_view text) {
 
 bool is_space(uint32_t c) { return (c >= 0x1C && c <= 0x1F) || (c < 0x110000 && (char_classes()[c] & kSpace) != 0); }
 
+std::vector<std::string> lines_of(std::string_view text, bool keep_ends) {
+  std::vector<std::string> out;
+  size_t begin = 0;
+  for (size_t i = 0; i < text.size();) {
+    const CodePoint c = code_point_at(text, i);
+    const size_t at = i;
+    i += c.length;
+    const bool ends = (c.value >= 0x0A && c.value <= 0x0D) || (c.value >= 0x1C && c.value <= 0x1E) || c.value == 0x85 ||
+                      c.value == 0x2028 || c.value == 0x2029;
+    if (!ends) continue;
+    if (c.value == '\r' && i < text.size() && text[i] == '\n') ++i;
+    out.emplace_back(text.substr(begin, (keep_ends ? i : at) - begin));
+    begin = i;
+  }
+  if (begin < text.size()) out.emplace_back(text.substr(begin));
+  return out;
+}
+
 std::string strip(std::string_view text, bool left, bool right, const std::string* chars) {
   std::vector<uint32_t> set;
   if (chars != nullptr) set = code_points(*chars);

@@ -133,6 +133,8 @@ std::string float_repr(double d);
 std::vector<uint32_t> code_points(std::string_view text);
 size_t length(std::string_view text);
 bool is_space(uint32_t code_point);  // str.isspace
+// str.splitlines: at every line boundary that Python knows, U+2028 and the like too.
+std::vector<std::string> lines_of(std::string_view text, bool keep_ends = false);
 std::string strip(std::string_view text, bool left, bool right, const std::string* chars = nullptr);
 std::string upper(std::string_view text);
 std::string lower(std::string_view text);
