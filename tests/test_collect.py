@@ -181,10 +181,11 @@ def test_a_wrong_key_stops_at_once(place):
 
 
 def test_nobody_at_the_address(place):
-    run = retort(*arguments(place, "http://127.0.0.1:1/v1", place / "out", "--json", "--max-attempts", "2"))
-    tally = json.loads(run.stdout)
-    assert tally["kept"] == 0 and tally["reasons"] == {"failed": 24}
+    run = retort(*arguments(place, "http://127.0.0.1:1/v1", place / "out", "--json", "--max-attempts", "2"), check=False)
+    assert run.returncode == 6 and "http://127.0.0.1:1/v1 gave no usable answer" in run.stderr and "of 24 samples" in run.stderr, run.stderr
+    assert not (place / "out" / "traces.jsonl").exists()
     assert costs(place / "out")["total"]["usd_micros"] == 0
+    assert json.loads(retort(*arguments(place, Teacher().url, place / "out", "--json", "--max-attempts", "2")).stdout)["kept"] == 24
 
 
 def test_the_cap_holds_and_the_run_goes_on(place):

@@ -70,6 +70,7 @@ class Collector {
     RETORT_ASSIGN(states_, log_.requests(keys));
     live_.resize(states_.size());
     for (size_t i = 0; i < states_.size(); ++i) {
+      answered_ = answered_ || states_[i].done;
       if (states_[i].done || !states_[i].reject_reason.empty())
         ++finished_;
       else
@@ -83,6 +84,7 @@ class Collector {
     Progress progress("collect", static_cast<int64_t>(states_.size()), "answers");
     Status status = loop(progress);
     if (!status.ok() && in_flight_ > 0) drain(status.error().code == Code::Io || status.error().code == Code::Internal);
+    if (hopeless_ && !answered_) status = nothing_usable();  // with what arrived meanwhile
     if (status.ok() && !parked_.empty()) status = flush_parked_at_end();
     progress.update(static_cast<int64_t>(finished_), note());
     return status;
@@ -91,6 +93,10 @@ class Collector {
   const store::RequestState& state(size_t item) const { return states_[item]; }
 
  private:
+  struct Parked {  // given up before any answer came: the teacher's fault or its own
+    size_t item;
+    std::string reason, detail;
+  };
   struct Live {  // of an item in flight
     int64_t attempt = 0;
     int64_t sent_us = 0;
@@ -192,32 +198,9 @@ class Collector {
 
   Outcome outcome_of(size_t i, const Result<model::Reply>& reply) const {
     const Item& item = plan_.items[i];
-    Outcome o;
-    o.attempt = live_[i].attempt;
-    if (!reply.ok()) {
-      const Error& error = reply.error();
-      o.error = error.message;
-      o.busy = error.code == Code::Unavailable && error.retry_after_ms >= 0;
-      o.possibly = error.maybe_charged || error.code == Code::Cancelled;
-      o.charged = o.possibly ? item.reserve : 0;
-      return o;
-    }
-    o.prompt_tokens = reply->usage.prompt_tokens;
-    o.completion_tokens = reply->usage.completion_tokens;
-    o.reasoning_tokens = reply->usage.reasoning_tokens;
-    // A teacher that does not say what it used may have charged for all that was asked.
-    o.possibly = o.prompt_tokens <= 0 && o.completion_tokens <= 0;
-    o.charged = o.possibly ? item.reserve : ledger::charge(price_, reply->usage);
-    if (reply->choices.empty() ||
-        (reply->choices.front().content.empty() && reply->choices.front().reasoning.empty())) {
-      o.error = "the answer is empty: neither content nor reasoning";
-      return o;
-    }
-    o.settled = true;
-    o.raw =
-        !reply->raw.empty() ? reply->raw : to_text({reply->choices.front().text, reply->choices.front().finish_reason});
-    o.raw_hash = sha256(o.raw);
-    o.record = to_text(encode(make_trace(plan_.prompts[item.prompt], item, permission_, *reply, o.raw_hash)));
+    Outcome o = collect::outcome_of(live_[i].attempt, reply, item.reserve, price_);
+    if (o.settled)
+      o.record = to_text(encode(make_trace(plan_.prompts[item.prompt], item, permission_, *reply, o.raw_hash)));
     return o;
   }
 
@@ -226,7 +209,7 @@ class Collector {
     const size_t i = arrival.item;
     budget_.settle(plan_.items[i].reserve, outcome.charged);
     if (outcome.settled) {
-      states_[i].done = true;
+      states_[i].done = answered_ = true;
       ++finished_;
       pace_.answered();
       refused_in_a_row_ = 0;
@@ -238,13 +221,13 @@ class Collector {
       case Code::Unavailable:
         if (!error.maybe_charged) pace_.turned_away(live_[i].sent_us, env_.monotonic_us(), error.retry_after_ms);
         if (outcome.busy) {
-          if (++states_[i].busy >= options_.max_busy) return reject(i, "busy", error.message);
+          if (++states_[i].busy >= options_.max_busy) return give_up(i, "busy", error.message);
           return later(i, states_[i].busy, error.retry_after_ms);
         }
         return retry(i, "failed", error.message, -1);
       case Code::Invalid:
       case Code::NotFound:
-        parked_.emplace_back(i, error.message);
+        parked_.push_back({i, "refused", error.message});
         if (++refused_in_a_row_ >= options_.max_refused)
           return within(fmt::format("the teacher refused {} requests in a row", refused_in_a_row_), error);
         last_refusal_ = error;
@@ -256,8 +239,38 @@ class Collector {
   }
 
   Status retry(size_t i, const char* reason, const std::string& detail, int64_t retry_after_ms) {
-    if (++states_[i].attempts >= options_.max_attempts) return reject(i, reason, detail);
+    if (++states_[i].attempts >= options_.max_attempts) return give_up(i, reason, detail);
     return later(i, states_[i].attempts, retry_after_ms);
+  }
+
+  // The sample's own fault where the teacher has answered another; before that the teacher may be away or no teacher at
+  // all, and nothing is rejected, so that the next run asks again.
+  Status give_up(size_t i, const char* reason, const std::string& detail) {
+    if (answered_) return reject(i, reason, detail);
+    parked_.push_back({i, reason, detail});
+    if (static_cast<int>(parked_.size()) < options_.max_refused) return {};
+    hopeless_ = true;
+    return nothing_usable();
+  }
+
+  // Unavailable, not Invalid: what was asked may be right, and the same command is worth another try.
+  Error nothing_usable() const {
+    std::map<std::string, std::vector<const Parked*>> by_reason;
+    for (const Parked& p : parked_) by_reason[p.reason].push_back(&p);
+    std::string counts;
+    const std::vector<const Parked*>* most = nullptr;
+    for (const auto& [reason, all] : by_reason) {
+      counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", all.size(), reason);
+      if (most == nullptr || all.size() > most->size()) most = &all;
+    }
+    const Parked& example = *most->front();
+    const Item& item = plan_.items[example.item];
+    return fail(Code::Unavailable,
+                "the teacher at {} gave no usable answer: {} of {} samples were given up ({}), none was answered. "
+                "Prompt `{}`, sample {}, {}: {} ({} is booked). See what that address answers, set `endpoint` and "
+                "`model` right, and run the same command again: it asks again, at most {} samples before it gives up",
+                options_.endpoint, parked_.size(), states_.size(), counts, plan_.prompts[item.prompt].id, item.sample,
+                example.reason, example.detail, format_usd(budget_.spent()), options_.max_refused);
   }
 
   Status later(size_t i, int failures, int64_t retry_after_ms) {
@@ -282,13 +295,14 @@ class Collector {
   // Refusals are the prompts' own fault once the teacher has answered another; before that the key or the address may
   // be wrong, and nothing is rejected.
   Status flush_parked() {
-    for (const auto& [i, message] : std::exchange(parked_, {})) RETORT_TRY(reject(i, "refused", message));
+    for (const Parked& p : std::exchange(parked_, {})) RETORT_TRY(reject(p.item, p.reason, p.detail));
     return {};
   }
   Status flush_parked_at_end() {
-    const bool answered = std::any_of(states_.begin(), states_.end(), [](const auto& s) { return s.done; });
-    if (!answered) return within("the teacher refused every request", last_refusal_);
-    return flush_parked();
+    if (answered_) return flush_parked();
+    if (std::all_of(parked_.begin(), parked_.end(), [](const Parked& p) { return p.reason == "refused"; }))
+      return within("the teacher refused every request", last_refusal_);
+    return nothing_usable();
   }
 
   // Lets what is under way arrive (it is paid for), then cancels the rest. `lost`: the store is broken, nothing can be
@@ -322,7 +336,9 @@ class Collector {
   std::vector<Live> live_;
   std::deque<size_t> ready_;
   std::multimap<int64_t, size_t> delayed_;  // by when they are due
-  std::vector<std::pair<size_t, std::string>> parked_;
+  std::vector<Parked> parked_;
+  bool answered_ = false;  // any item, in this run or before
+  bool hopeless_ = false;  // nothing_usable() ended the run
   Error last_refusal_;
   int refused_in_a_row_ = 0;
   int in_flight_ = 0;
@@ -358,6 +374,34 @@ Result<Tally> write_out(const Plan& plan, const Collector& collector, AttemptLog
 
 }  // namespace
 
+Outcome outcome_of(int64_t attempt, const Result<model::Reply>& reply, UsdMicros reserved, const ledger::Price& price) {
+  Outcome o;
+  o.attempt = attempt;
+  if (!reply.ok()) {
+    const Error& error = reply.error();
+    o.error = error.message;
+    o.busy = error.code == Code::Unavailable && error.retry_after_ms >= 0;
+    o.possibly = error.maybe_charged || error.code == Code::Cancelled;
+    o.charged = o.possibly ? reserved : 0;
+    return o;
+  }
+  o.prompt_tokens = reply->usage.prompt_tokens;
+  o.completion_tokens = reply->usage.completion_tokens;
+  o.reasoning_tokens = reply->usage.reasoning_tokens;
+  // A teacher that does not say what it used may have charged for all that was asked.
+  o.possibly = o.prompt_tokens <= 0 && o.completion_tokens <= 0;
+  o.charged = o.possibly ? reserved : ledger::charge(price, reply->usage);
+  if (reply->choices.empty() || (reply->choices.front().content.empty() && reply->choices.front().reasoning.empty())) {
+    o.error = "the answer is empty: neither content nor reasoning";
+    return o;
+  }
+  o.settled = true;
+  o.raw =
+      !reply->raw.empty() ? reply->raw : to_text({reply->choices.front().text, reply->choices.front().finish_reason});
+  o.raw_hash = sha256(o.raw);
+  return o;
+}
+
 Result<Tally> run(const Options& options, const Place& place, const Permission& permission, const ledger::Price& price,
                   Source<Prompt>& prompts, Sink<Trace>& kept, Sink<Reject>& dropped, model::Generator& teacher,
                   Env& env) {
@@ -380,7 +424,7 @@ Result<Tally> run(const Options& options, const Place& place, const Permission& 
   return write_out(plan, collector, log, kept, dropped);
 }
 
-Result<std::vector<ledger::CostRow>> cost_rows(AttemptLog& log, const std::string& name, const std::string& model) {
+Result<std::vector<ledger::CostRow>> cost_rows(AttemptLog& log, const std::string& stage, const std::string& model) {
   RETORT_ASSIGN(const auto runs, log.summaries());
   RETORT_ASSIGN(const std::string id, log.id());
   std::vector<ledger::CostRow> rows;
@@ -388,8 +432,8 @@ Result<std::vector<ledger::CostRow>> cost_rows(AttemptLog& log, const std::strin
     const auto add = [&](const char* state, int64_t requests, int64_t in, int64_t out, UsdMicros usd, double seconds) {
       if (requests == 0 && seconds == 0) return;
       ledger::CostRow row;
-      row.stage = "collect";
-      row.run = fmt::format("{}/{}/{}", name, id, run.run);
+      row.stage = stage;
+      row.run = fmt::format("{}/{}/{}", stage, id, run.run);
       row.what = model;
       row.state = state;
       row.requests = requests;

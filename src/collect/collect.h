@@ -60,7 +60,8 @@ struct Options {
     v("concurrency", concurrency, "requests in flight at most");
     v("max_attempts", max_attempts, "failed attempts after which a sample is rejected");
     v("max_busy", max_busy, "times the teacher may say `later` (429) before a sample is rejected");
-    v("max_refused", max_refused, "refusals (400, 401, 403) in a row that end the run");
+    v("max_refused", max_refused,
+      "refusals (400, 401, 403) in a row, or samples given up before any answer came, that end the run");
     v("backoff_ms", backoff_ms, "pause after a first failure; doubles with each further one");
     v("backoff_max_ms", backoff_max_ms, "longest such pause");
     v("drain_ms", drain_ms, "after Ctrl-C: how long answers under way may still arrive");
@@ -76,17 +77,23 @@ struct Place {
 };
 
 // Every prompt id comes out as the parent of a trace or as a Reject. Kept traces are ordered by prompt, then sample.
-// Errors: Invalid (options, permission, duplicate ids, a teacher that refuses); Limit (the cap, or the teacher's
+// Errors: Invalid (options, permission, duplicate ids, a teacher that refuses); Unavailable (not one usable answer:
+// nothing is rejected then, the next call asks again); Limit (the cap, or the teacher's
 // quota): the message says what was spent and how to go on; Cancelled; Io and Corrupt of the store. After any of them
 // the same call goes on where it stopped. Neither sink is closed.
 Result<Tally> run(const Options& options, const Place& place, const Permission& permission, const ledger::Price& price,
                   Source<Prompt>& prompts, Sink<Trace>& kept, Sink<Reject>& dropped, model::Generator& teacher,
                   Env& env);
 
+// What an ended attempt cost and whether it brought an answer; `record` is left to the caller. `reserved` is booked
+// where the charge cannot be known.
+store::Outcome outcome_of(int64_t attempt, const Result<model::Reply>& reply, UsdMicros reserved,
+                          const ledger::Price& price);
+
 // The spending in an attempt log as rows for the cost book: one run of the log may give rows "done", "failed" and
-// "possibly charged". A row's run is `name`/the log's id/number of the run in it; `model` is what was
+// "possibly charged". A row's run is `stage`/the log's id/number of the run in it; `model` is what was
 // asked.
-Result<std::vector<ledger::CostRow>> cost_rows(store::AttemptLog& log, const std::string& name,
+Result<std::vector<ledger::CostRow>> cost_rows(store::AttemptLog& log, const std::string& stage,
                                                const std::string& model);
 
 // The most that a request for `messages` can cost: its bytes bound its tokens (a byte-level token is at least a byte),

@@ -306,6 +306,41 @@ TEST_F(Collect, AWrongKeyEndsTheRunAndRejectsNothing) {
   EXPECT_EQ(collect(good).tally->kept, 15);
 }
 
+TEST_F(Collect, NothingButGarbageEndsTheRunAndRejectsNothing) {
+  options_.max_attempts = 2;
+  options_.max_refused = 4;
+  const auto empty = [](const std::string& key) {
+    auto r = reply(key);
+    r.choices[0].content = r.choices[0].reasoning = "";
+    return r;
+  };
+  // Two thirds HTML that may have cost, the rest empty answers that did cost.
+  Teacher garbage([&](const std::string& key, int) -> Result<model::Reply> {
+    if (key[9] % 3 == 0) return empty(key);
+    return unavailable(-1, true);
+  });
+  const Outcome out = collect(garbage);
+  ASSERT_FALSE(out.tally.ok());
+  EXPECT_EQ(out.tally.error().code, Code::Unavailable);
+  for (const char* part : {kEndpoint, " of 15 samples were given up", " failed", "the scripted teacher is away", "sample ",
+                           "is booked", "run the same command again"})
+    EXPECT_NE(out.tally.error().message.find(part), std::string::npos) << out.tally.error().message;
+  EXPECT_LT(garbage.asked.size(), 15u * 2);  // it gave up before all had been tried to the end
+  const auto spent = spend();
+  EXPECT_EQ(spent.charged, garbage.answered * 50);
+  EXPECT_EQ(spent.possibly, (static_cast<int64_t>(garbage.asked.size()) - garbage.answered) *
+                                worst_cost(kPrice, prompts_[0].messages, 100));
+  EXPECT_NE(out.tally.error().message.find(format_usd(spent.charged + spent.possibly)), std::string::npos);
+  // The next run asks all of them again, and what was paid before stays booked.
+  Teacher good([](const std::string& key, int) { return reply(key); });
+  const Outcome next = collect(good);
+  ASSERT_TRUE(next.tally.ok()) << next.tally.error().message;
+  EXPECT_EQ(next.tally->kept, 15);
+  EXPECT_EQ(next.tally->dropped, 0);
+  EXPECT_EQ(spend().charged, spent.charged + 15 * 50);
+  EXPECT_EQ(spend().possibly, spent.possibly);
+}
+
 TEST_F(Collect, QuotaAndCancelEndTheRun) {
   Teacher broke([](const std::string&, int) { return fail(Code::Limit, "402: no credit"); });
   EXPECT_EQ(collect(broke).tally.error().code, Code::Limit);
@@ -464,6 +499,8 @@ TEST(Import, FormsOfDialogue) {
   }
   EXPECT_EQ(tally->reasons, (std::map<std::string, int64_t>{{"empty", 1}, {"malformed", 2}}));
   EXPECT_EQ(without_annotations("a << b\n<<1+1=2>>2 <<x"), "a << b\n2 <<x");
+  const std::string open(4 << 20, '<');  // linear: this many unclosed ones take no time
+  EXPECT_EQ(without_annotations(open), open);
 }
 
 }  // namespace

@@ -98,7 +98,7 @@ Result<std::vector<Grade>> grade_all(const std::vector<Candidate>& candidates, m
         open.push_back({index, env.monotonic_us() + wait_ms * 1000});
         continue;
       }
-      if (!reply.ok() && reply.error().code != Code::Invalid && reply.error().code != Code::Limit) {
+      if (!reply.ok() && reply.error().code != Code::Invalid) {
         if (!failure) failure = within("grading", reply.error());
         continue;
       }

@@ -30,7 +30,7 @@ std::string grading_prompt(const Candidate& candidate);
 Grade parse_grade(std::string_view reply);
 
 // Grades each candidate, in order; at temperature 0. A reply that is refused or unclear gives Unclear. Errors:
-// Unavailable (after five tries), Cancelled.
+// Unavailable (after five tries), Limit (a cap or quota), Cancelled.
 Result<std::vector<Grade>> grade_all(const std::vector<Candidate>& candidates, model::Generator& grader,
                                      int concurrency, int max_tokens, Env& env, const Cancel& cancel,
                                      const std::function<void(int64_t done, int64_t total)>& progress);
