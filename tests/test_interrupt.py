@@ -1,5 +1,6 @@
 """A run killed with SIGKILL at 20 seeded moments over all its stages, and stopped by Ctrl-C, goes on and ends in the same
 bytes as an untroubled one; nothing that had arrived is bought again, nothing that was finished is done again."""
+import hashlib
 import json
 import os
 import pathlib
@@ -86,10 +87,26 @@ def without_run_facts(report):
     return report
 
 
+def payloads(out):
+    """What the provenance book says, without the run facts; the chain is verified by `retort inspect`."""
+    run = subprocess.run([program(), "inspect", str(out / "provenance.jsonl"), "--json"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    entries = json.loads(run.stdout)["entries"]
+    assert all(entry["payload"].pop("when").endswith("Z") for entry in entries)
+    return [(entry["kind"], entry["payload"]) for entry in entries]
+
+
+def costs(out):
+    run = subprocess.run([program(), "cost", str(out), "--json"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    return {row["stage"]: row for row in map(json.loads, run.stdout.splitlines())}
+
+
 def assert_equal_runs(out, calm):
     ours, theirs = output_bytes(out), output_bytes(calm)
     assert sorted(ours) == sorted(theirs)
     assert [name for name in ours if ours[name] != theirs[name]] == []
+    assert payloads(out) == payloads(calm)
     reports = [json.loads((folder / "report.json").read_text()) for folder in (out, calm)]
     assert without_run_facts(reports[0]) == without_run_facts(reports[1])
 
@@ -246,3 +263,89 @@ def test_a_higher_cap_or_more_samples_buys_nothing_twice(calm, tmp_path):
     assert run.returncode == 0, run.stderr[-2000:]
     assert (out / "collect" / "traces.jsonl").read_bytes() != (calm / "collect" / "traces.jsonl").read_bytes()
     assert os.path.exists(out / "collect" / "work" / "before-1" / "collect.sqlite")
+
+
+def clock(out, step):
+    """Seconds noted by the step so far: the last whole line."""
+    try:
+        return float((out / step / "work" / "clock.txt").read_text().rsplit("\n", 1)[0].split("\n")[-1])
+    except (FileNotFoundError, ValueError, IndexError):
+        return 0.0
+
+
+def test_what_a_killed_try_used_is_on_the_books(calm, tmp_path):
+    """Seconds of tries that SIGKILL ended, and tokens and operations after the last checkpoint, count: while the step is
+    unfinished, when it has finished, and when its work is thrown away."""
+    out = tmp_path / "run"
+    sets = ["--set", "test=4000", "--set", "student.checkpoint.every_steps=5"]
+    noted = {}
+    for step, least in (("student", 7), ("eval_student", 300)):
+        child = subprocess.Popen([*command(out), *sets], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while child.poll() is None and not (stage(out) == step and progress(out, step) >= least and clock(out, step) > 0):
+            time.sleep(0.001)
+        child.kill()
+        child.wait()
+        assert child.returncode == -signal.SIGKILL and stage(out) == step
+        noted[step] = clock(out, step)
+        assert noted[step] > 0 and costs(out)[step]["seconds"] == noted[step]  # it is known before anything goes on
+    rows = [json.loads(line) for line in (out / "student" / "work" / "train_log.jsonl").read_text().splitlines()]
+    booked = costs(out)["student"]
+    assert booked["resumed_seconds"] > 0 and booked["seconds"] >= noted["student"]
+    assert booked["tokens_in"] > sum(row["tokens"] for row in rows) and booked["flops"] > sum(row["flops"] for row in rows)
+    # Other options: the evaluation under way is abandoned, and its time and answers stay on the books as failed.
+    answers = costs(out)["eval_student"]["requests"]
+    assert answers >= 299  # the file begins with a line that is no score
+    run = subprocess.run([*command(out), *sets, "--set", "eval_student.max_tokens=149"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr[-2000:]
+    row = costs(out)["eval_student"]
+    assert row["failed_seconds"] == noted["eval_student"] and row["failed_requests"] == answers
+    assert row["requests"] == answers + 4000 and row["seconds"] > row["failed_seconds"]
+
+
+def test_the_model_says_where_each_part_came_from(calm):
+    record = json.loads((calm / "student" / "model" / "provenance.json").read_text())
+    examples = (calm / "curate" / "examples.jsonl").read_bytes()
+    rows = [json.loads(line) for line in examples.splitlines()]
+    permission = hashlib.sha256((ROOT / "recipes" / "quickstart" / "permission.yaml").read_bytes()).hexdigest()
+    assert record["examples"]["sha256"] == hashlib.sha256(examples).hexdigest() and record["base"] is None
+    assert record["examples"]["teachers"] == [{"teacher": rows[0]["teacher"], "permission_hash": permission, "examples": len(rows)}]
+    book = {payload["step"]: payload for _, payload in payloads(calm)}
+    assert list(book) == STEPS
+    for step in ("collect", "curate", "student", "eval_student"):
+        assert book[step]["permissions"] == [permission]
+    assert book["problems"]["permissions"] == []
+    for name, digest in book["student"]["outputs"].items():
+        assert hashlib.sha256((calm / "student" / name).read_bytes()).hexdigest() == digest
+    assert book["curate"]["outputs"]["examples.jsonl"] == book["student"]["inputs"]["${curate}/examples.jsonl"]
+    said = subprocess.run([program(), "inspect", str(calm / "student" / "model")], capture_output=True, text=True).stdout
+    assert f"{len(rows)} of {rows[0]['teacher']}, permission {permission[:12]}" in said
+
+
+def test_a_forged_book_is_named_by_its_line(calm, tmp_path):
+    whole = (calm / "provenance.jsonl").read_text()
+    said = subprocess.run([program(), "inspect", str(calm / "provenance.jsonl")], capture_output=True, text=True)
+    assert "chain holds" in said.stdout and "student (train)" in said.stdout and said.returncode == 0
+    lines = whole.splitlines(keepends=True)
+    forged = tmp_path / "book.jsonl"  # under any name: it is known by its first line
+    for name, text, line in (("changed", whole.replace('"curate/1"', '"curate/2"', 1), 3), ("dropped", "".join(lines[:4] + lines[5:]), 5),
+                             ("swapped", "".join([lines[0], lines[2], lines[1], *lines[3:]]), 2)):
+        forged.write_text(text)
+        for more in ([], ["--json"]):
+            run = subprocess.run([program(), "inspect", str(forged), *more], capture_output=True, text=True)
+            assert run.returncode == 4 and f"book.jsonl line {line} is broken" in run.stderr, (name, run.stderr)
+    forged.write_text(whole + lines[-1][:40])
+    run = subprocess.run([program(), "inspect", str(forged), "--json"], capture_output=True, text=True)
+    assert run.returncode == 0 and json.loads(run.stdout)["torn"] == 40
+
+
+def test_the_forecast_counts_what_will_be(calm, tmp_path):
+    """Tokens of a training are counted from texts that can be made at once; times of answers are ranges."""
+    run = subprocess.run([program(), "run", str(RECIPE), "--out", str(tmp_path / "none"), "--dry-run", "--json"], capture_output=True, text=True)
+    rows = {row["step"]: row for row in json.loads(run.stdout)}
+    assert not (tmp_path / "none").exists()
+    report = json.loads((calm / "student" / "work" / "train_report.json").read_text())
+    assert 0.75 < rows["student"]["tokens"] / report["tokens"] < 1.35
+    assert rows["collect"]["usd_micros"] == pytest.approx(sum(row[7] for row in attempts(calm)), rel=0.5)
+    for step in ("eval_student", "eval_ablation"):
+        assert 0 < rows[step]["seconds_low"] < rows[step]["seconds"] < rows[step]["seconds_high"]
+    assert rows["student"]["seconds_low"] == rows["student"]["seconds"] > 0

@@ -212,36 +212,81 @@ def test_eval_goes_on_where_it_stopped(endpoint, tasks, tmp_path):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name
 
 
-def test_curate_asks_a_grader_over_an_api(tmp_path):
-    class Grader(http.server.BaseHTTPRequestHandler):
-        def log_message(self, *args):
-            pass
+class Grader(http.server.BaseHTTPRequestHandler):
+    """Approves of 4; the first answer to each question may be a failure (`trouble`)."""
 
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-            good = "Final answer: 4" in body["messages"][-1]["content"]
-            text = f"VERDICT: {'CORRECT' if good else 'WRONG'}"
+    def log_message(self, *args):
+        pass
+
+    def do_POST(self):
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        text = body["messages"][-1]["content"]
+        self.server.asked.append(text)
+        if self.server.trouble and self.server.asked.count(text) == 1:
+            data, kind = b"<html>Sign in</html>", "text/html"
+        else:
+            verdict = f"VERDICT: {'CORRECT' if 'Final answer: 4' in text else 'WRONG'}"
             base = {"id": "x", "object": "chat.completion.chunk", "model": "g", "created": 0}
-            if body.get("stream"):
-                events = [{**base, "choices": [{"index": 0, "delta": {"content": text}, "finish_reason": "stop"}]}]
-                data = ("".join(f"data: {json.dumps(e)}\n\n" for e in events) + "data: [DONE]\n\n").encode()
-                kind = "text/event-stream"
-            else:
-                data = json.dumps({"id": "x", "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}]}).encode()
-                kind = "application/json"
-            self.send_response(200)
-            self.send_header("content-type", kind)
-            self.send_header("content-length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            events = [{**base, "choices": [{"index": 0, "delta": {"content": verdict}, "finish_reason": "stop"}]},
+                      {**base, "choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}}]
+            data = ("".join(f"data: {json.dumps(e)}\n\n" for e in events) + "data: [DONE]\n\n").encode()
+            kind = "text/event-stream"
+        self.send_response(200)
+        self.send_header("content-type", kind)
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
 
+
+@pytest.fixture
+def grader():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Grader)
+    server.asked, server.trouble = [], False
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    traces = write_rows(tmp_path / "t.jsonl", [trace(0, "2 + 2", "The answer is 4."), trace(1, "2 + 2", "The answer is 5.")])
-    retort("curate", "--traces", traces, "--out", tmp_path / "o", "--grader-endpoint", f"http://127.0.0.1:{server.server_port}/v1", "--grader-model", "g")
+    yield server
     server.shutdown()
+
+
+def grading(tmp_path, server, cap, out):
+    traces = write_rows(tmp_path / "t.jsonl", [trace(0, "2 + 2", "The answer is 4."), trace(1, "2 + 2", "The answer is 5."),
+                                               trace(2, "2 + 3", "The answer is 6."), trace(3, "2 + 3", "The answer is 7.")])
+    (tmp_path / "prices.yaml").write_text("g: {input: 1.00, output: 2.00}\n")
+    return ["curate", "--traces", traces, "--out", out, "--grader-endpoint", f"http://127.0.0.1:{server.server_port}/v1", "--grader-model", "g",
+            "--grader-prices", tmp_path / "prices.yaml", "--grader-cap", cap, "--grader_max_tokens", 50, "--grader_concurrency", 2]
+
+
+def graded_cost(out):
+    return next(json.loads(line) for line in retort("cost", out, "--json").stdout.splitlines() if json.loads(line)["stage"] == "curate")
+
+
+def test_curate_asks_a_grader_over_an_api(tmp_path, grader):
+    retort(*grading(tmp_path, grader, "1.00", tmp_path / "o"))
     assert [(e["parents"], e["how"]) for e in read_rows(tmp_path / "o" / "examples.jsonl")] == [(["t0"], "grader")]
-    assert [r["reason"] for r in read_rows(tmp_path / "o" / "rejects.jsonl")] == ["wrong_answer"]
+    assert [r["reason"] for r in read_rows(tmp_path / "o" / "rejects.jsonl")] == ["wrong_answer"] * 3
+    cost = graded_cost(tmp_path / "o")
+    assert (cost["requests"], cost["tokens_in"], cost["tokens_out"], cost["usd_micros"]) == (4, 400, 40, 4 * 120)
+    retort(*grading(tmp_path, grader, "1.00", tmp_path / "o"))  # what is stored is not bought again
+    assert len(grader.asked) == 4 and graded_cost(tmp_path / "o")["usd_micros"] == 480
+    run = retort(*grading(tmp_path, grader, "1.00", tmp_path / "p")[:-8], check=False)
+    assert run.returncode == 2 and "--grader-prices" in run.stderr and "--grader-cap" in run.stderr
+
+
+def test_what_a_failing_grader_costs_is_booked_and_the_cap_holds(tmp_path, grader):
+    grader.trouble = True
+    retort(*grading(tmp_path, grader, "1.00", tmp_path / "o"))
+    cost = graded_cost(tmp_path / "o")
+    assert cost["requests"] == 8 and cost["possibly_charged_usd_micros"] == cost["usd_micros"] - 480 > 480  # the worst case of four
+    grader.trouble = False
+    before = len(grader.asked)
+    args = grading(tmp_path, grader, "0.0016", tmp_path / "q")  # a request reserves about 0.0014 and costs 0.00012
+    run = retort(*args, check=False)
+    assert run.returncode == 7 and "raise --grader-cap" in run.stderr and "0.0016" in run.stderr, run.stderr
+    bought = len(grader.asked) - before
+    cost = graded_cost(tmp_path / "q")
+    assert 0 < bought < 4 and cost["requests"] == bought and cost["usd_micros"] == 120 * bought <= 2000
+    args[args.index("0.0016")] = "1.00"
+    retort(*args)
+    assert len(grader.asked) - before == 4 and graded_cost(tmp_path / "q")["usd_micros"] == 480
 
 
 def test_eval_names_what_is_wrong(tasks, tmp_path):

@@ -171,13 +171,18 @@ class Odd(http.server.BaseHTTPRequestHandler):
         self.wfile.write(body)
 
 
-@pytest.mark.parametrize("status, kind, body, missing", [
-    (200, "application/json", b"\x00\xff{]" * 30, 0),
-    (200, "text/html", b"<html>Please sign in</html>", 0),
-    (200, "text/event-stream", b'data: {"choices": [{"index": 0, "del', 500),
-    (401, "application/json", b'{"error": {"message": "wrong key given"}}', 0),
+EMPTY = json.dumps({"id": "x", "object": "chat.completion", "model": "mock", "usage": {"prompt_tokens": 7, "completion_tokens": 3},
+                    "choices": [{"index": 0, "message": {"role": "assistant", "content": ""}, "finish_reason": "stop"}]}).encode()
+
+
+@pytest.mark.parametrize("status, kind, body, missing, reason", [
+    (200, "application/json", b"\x00\xff{]" * 30, 0, "failed"),
+    (200, "text/html", b"<html>Please sign in</html>", 0, "failed"),
+    (200, "text/event-stream", b'data: {"choices": [{"index": 0, "del', 500, "failed"),
+    (200, "application/json", EMPTY, 0, "empty"),
+    (401, "application/json", b'{"error": {"message": "wrong key given"}}', 0, "refused"),
 ])
-def test_a_teacher_that_talks_nonsense(place, status, kind, body, missing):
+def test_a_teacher_that_talks_nonsense(place, status, kind, body, missing, reason):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Odd)
     server.answer, server.missing = (status, kind, body), missing
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -186,13 +191,39 @@ def test_a_teacher_that_talks_nonsense(place, status, kind, body, missing):
         if status == 401:
             refused(INVALID, *run_args(place), says=["collect", "wrong key given"], env={"RETORT_API_KEY": "sk-secret"})
         else:
-            run = retort(*run_args(place), check=False, timeout=60)
-            assert run.returncode == 0, run.stderr[-2000:]
-            rejects = [json.loads(line) for line in (place / "out" / "collect" / "rejects.jsonl").read_text().splitlines()]
-            assert len(rejects) == 20 and all(row["reason"] == "failed" and row["detail"] for row in rejects)
+            says = ["step `collect`", f"http://127.0.0.1:{server.server_address[1]}/v1", f"of 20 samples were given up", f" {reason}",
+                    "sample 0", "run the same command again"]
+            run = refused(UNAVAILABLE, *run_args(place), says=says)
+            assert "Please sign in" in run.stderr or b"sign in" not in body
+            assert not (place / "out" / "collect" / "traces.jsonl").exists()  # nothing is rejected for good
+            spent = [json.loads(line)["usd_micros"] for line in (place / "out" / "costs.jsonl").read_text().splitlines()]
+            assert sum(spent) > 0 and f"(${sum(spent) / 1e6:.6f} is booked)" in run.stderr
+            refused(UNAVAILABLE, *run_args(place), says=["none was answered"])
+            server.answer, server.missing = (200, "application/json", EMPTY.replace(b'"content": ""', b'"content": "5"')), 0
+            retort(*run_args(place))  # a teacher again: all are asked, and none is given up for what was before
+            traces = (place / "out" / "collect" / "traces.jsonl").read_text().splitlines()
+            assert len(traces) == 20 and (place / "out" / "collect" / "rejects.jsonl").read_text() == ""
     finally:
         server.shutdown()
         server.server_close()
+
+
+def test_nothing_left_to_learn_from(place):
+    """Curation that keeps nothing ends well, its rejects say why; a training on nothing is refused with the reasons."""
+    with (place / "recipe.yaml").open("a") as f:
+        f.write("  curate: {do: curate, traces: ['${collect}/traces.jsonl'], min_chars: 90000}\n"
+                "  train: {do: train, from_scratch: true, examples: '${curate}/examples.jsonl'}\n")
+    run = refused(INVALID, *run_args(place), says=["step `train`", "examples.jsonl", "holds no example", "of 20 traces", "20 too_short",
+                                                   "rejects.jsonl"])
+    assert "none of 20 traces was kept (20 too_short)" in run.stderr
+    assert (place / "out" / "curate" / "stamp.json").exists() and not (place / "out" / "train" / "stamp.json").exists()
+
+
+def test_help_shows_one_spelling_and_takes_both(place):
+    text = retort("collect", "--help").stdout
+    assert "--top_p" in text and "--top-p" not in text and "--max_tokens" in text and "--max-tokens" not in text
+    for spelling in ("--top_p", "--top-p"):
+        refused(INVALID, "collect", "--out", place / "o", spelling, "lots", "--prompts", place / "recipe.yaml", says=["top_p", "lots"])
 
 
 def test_a_port_in_use():

@@ -6,6 +6,9 @@
 #include <fmt/core.h>
 
 #include "app/command.h"
+#include "app/stamp.h"
+#include "app/step_clock.h"
+#include "app/unfinished.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "collect/collect.h"
@@ -17,20 +20,33 @@ namespace {
 
 constexpr int kDeepest = 16;  // folders below the one given; a link in a circle ends there
 
-// Cost books and attempt logs at or below `path`, sorted.
-Status find_books(const std::string& path, int depth, Env& env, std::vector<std::string>& books,
-                  std::vector<std::string>& logs) {
+struct Found {
+  std::vector<std::string> books, logs, steps;  // cost books, attempt logs, folders of steps
+};
+
+// What lies at or below `path`, sorted.
+Status find_books(const std::string& path, int depth, Env& env, Found& found) {
   RETORT_ASSIGN(const auto names, env.list_directory(path));
   for (const std::string& name : names) {
     const std::string child = path + "/" + name;
     if (name == "costs.jsonl")
-      books.push_back(child);
-    else if (name == "collect.sqlite")
-      logs.push_back(child);
+      found.books.push_back(child);
+    else if (name == "collect.sqlite" || name == "grader.sqlite")
+      found.logs.push_back(child);
+    else if (name == kClockName && std::filesystem::path(path).filename() == kWorkFolder)
+      found.steps.push_back(std::filesystem::path(path).parent_path().string());
     else if (depth < kDeepest && env.is_directory(child))
-      RETORT_TRY(find_books(child, depth + 1, env, books, logs));
+      RETORT_TRY(find_books(child, depth + 1, env, found));
   }
   return {};
+}
+
+// A run keeps a step's log in <step>/work; elsewhere the stage has the verb's name.
+std::string stage_of(const std::string& log) {
+  const auto path = std::filesystem::weakly_canonical(log);
+  const auto folder = path.parent_path();
+  if (folder.filename() == kWorkFolder) return folder.parent_path().filename().string();
+  return path.filename() == "grader.sqlite" ? "curate" : "collect";
 }
 
 // Rows of an attempt log that no book has: of a collection that is under way or was killed. The log's id in a row's run
@@ -38,7 +54,7 @@ Status find_books(const std::string& path, int depth, Env& env, std::vector<std:
 Status add_unbooked(const std::string& path, std::vector<ledger::CostRow>& rows, Env& env) {
   const auto live = [&]() -> Result<std::vector<ledger::CostRow>> {
     RETORT_ASSIGN(auto log, store::AttemptLog::open_read_only(path, env));
-    return collect::cost_rows(log, "collect", "");
+    return collect::cost_rows(log, stage_of(path), "");
   }();
   if (!live.ok()) {
     if (live.error().code == Code::NotFound) return {};  // nothing was sent yet
@@ -73,23 +89,28 @@ void print_table(const std::vector<ledger::StageCost>& stages) {
 Result<int> run(const std::vector<std::string>& folders, bool json, Env& env) {
   std::vector<ledger::CostRow> rows;
   std::set<std::string> seen;
-  std::vector<std::string> all_logs;
+  Found all;
   size_t found = 0;
-  for (const std::string& folder : folders) {
-    std::vector<std::string> books, logs;
-    RETORT_TRY(find_books(folder, 0, env, books, logs));
-    for (const std::string& book : books) {
-      if (!seen.insert(std::filesystem::weakly_canonical(book).string()).second) continue;
-      RETORT_ASSIGN(const auto more, ledger::read_costs(book, env));
-      rows.insert(rows.end(), more.begin(), more.end());
-      ++found;
-    }
-    all_logs.insert(all_logs.end(), logs.begin(), logs.end());
+  for (const std::string& folder : folders) RETORT_TRY(find_books(folder, 0, env, all));
+  for (const std::string& book : all.books) {
+    if (!seen.insert(std::filesystem::weakly_canonical(book).string()).second) continue;
+    RETORT_ASSIGN(const auto more, ledger::read_costs(book, env));
+    rows.insert(rows.end(), more.begin(), more.end());
+    ++found;
   }
-  for (const std::string& log : all_logs) {
+  for (const std::string& log : all.logs) {
     if (!seen.insert(std::filesystem::weakly_canonical(log).string()).second) continue;
     RETORT_TRY(add_unbooked(log, rows, env));
     ++found;
+  }
+  for (const std::string& step : all.steps) {
+    if (!seen.insert(std::filesystem::weakly_canonical(step).string()).second) continue;
+    RETORT_ASSIGN(auto row, unfinished_row(step, env));
+    if (!row) continue;
+    ++found;
+    // It may have died between booking and its stamp.
+    if (std::none_of(rows.begin(), rows.end(), [&](const auto& r) { return r.run == row->run; }))
+      rows.push_back(std::move(*row));
   }
   if (found == 0)
     return fail(Code::NotFound, "no cost book (costs.jsonl) below {}; give the folder of a run", folders.front());

@@ -3,6 +3,7 @@
 
 #include "app/command.h"
 #include "app/curate_files.h"
+#include "app/paid_generator.h"
 #include "base/cancel.h"
 #include "net/curl_transport.h"
 #include "wire/api_generator.h"
@@ -12,7 +13,7 @@ namespace {
 
 struct State {
   std::vector<std::string> traces, exclude;
-  std::string out, endpoint, model, key_file;
+  std::string out, endpoint, model, key_file, prices, cap;
   bool json = false;
 };
 
@@ -24,7 +25,8 @@ Result<int> curate_command_run(const State& state, const OptionFlags& flags) {
   job.out = state.out;
   job.cancel = process_cancel();
   std::unique_ptr<net::CurlTransport> transport;
-  std::unique_ptr<wire::ApiGenerator> grader;
+  std::unique_ptr<wire::ApiGenerator> api;
+  std::unique_ptr<PaidGenerator> grader;
   if (!state.endpoint.empty()) {
     if (state.model.empty())
       return fail(Code::Invalid, "--grader-endpoint needs --grader-model NAME, the model's name at that API");
@@ -33,14 +35,34 @@ Result<int> curate_command_run(const State& state, const OptionFlags& flags) {
       RETORT_ASSIGN(const std::string text, system_env().read_file(state.key_file));
       key = Secret(std::string(trim(text)));
     }
+    if (state.prices.empty() || state.cap.empty())
+      return fail(
+          Code::Invalid,
+          "--grader-endpoint needs --grader-prices FILE (YAML, `{}: {{input: 2.50, output: 10.00}}`, dollars per "
+          "million tokens) and --grader-cap DOLLARS, the most that grading may spend",
+          state.model);
+    RETORT_ASSIGN(const auto prices, ledger::load_prices(state.prices, system_env()));
+    RETORT_ASSIGN(const auto price, ledger::price_of(prices, state.model, state.prices));
+    auto cap = parse_usd(state.cap);
+    if (!cap.ok()) return within("--grader-cap", std::move(cap).error());
+    RETORT_TRY(system_env().make_directories(state.out));
     wire::ApiOptions options;
     options.base_url = state.endpoint;
     options.model = state.model;
     transport = std::make_unique<net::CurlTransport>();
-    grader = std::make_unique<wire::ApiGenerator>(*transport, options, std::move(key));
+    api = std::make_unique<wire::ApiGenerator>(*transport, options, std::move(key));
+    RETORT_ASSIGN(grader,
+                  PaidGenerator::open(state.out + "/grader.sqlite", price, *cap, "--grader-cap", *api, system_env()));
     job.grader = grader.get();
   }
-  RETORT_ASSIGN(const Tally tally, curate_files(job, system_env()));
+  const auto curated = curate_files(job, system_env());
+  if (grader) {
+    RETORT_ASSIGN(const auto rows, grader->cost_rows("curate"));
+    const Status booked = ledger::append_costs(state.out + "/costs.jsonl", rows, system_env());
+    if (curated.ok()) RETORT_TRY(booked);
+  }
+  if (!curated.ok()) return curated.error();
+  const Tally& tally = *curated;
   if (state.json) {
     fmt::print("{}\n", to_text(encode(tally)));
     return 0;
@@ -55,28 +77,35 @@ Result<int> curate_command_run(const State& state, const OptionFlags& flags) {
 }  // namespace
 
 Command curate_command() {
-  return {
-      "curate", "check traces and keep what is worth learning from", [](CLI::App& cli) -> std::function<Result<int>()> {
-        auto state = std::make_shared<State>();
-        cli.add_option("--traces", state->traces, "JSONL of traces, as `retort collect` writes them (repeatable)")
-            ->required()
-            ->delimiter(',')
-            ->type_name("FILE");
-        cli.add_option("--exclude", state->exclude, "JSONL of prompts that must not be learned from (repeatable)")
-            ->delimiter(',')
-            ->type_name("FILE");
-        cli.add_option("--out", state->out, "folder for examples.jsonl, rejects.jsonl, tally.json and the data card")
-            ->required()
-            ->type_name("DIR");
-        cli.add_option("--grader-endpoint", state->endpoint,
-                       "OpenAI-compatible API that grades what nothing else decides")
-            ->type_name("URL");
-        cli.add_option("--grader-model", state->model, "the grader's name at that API")->type_name("NAME");
-        cli.add_option("--grader-key-file", state->key_file, "file that holds the API's key")->type_name("FILE");
-        cli.add_flag("--json", state->json, "write the tally as one JSON object");
-        const OptionFlags flags(cli, curate::Options{});
-        return [state, flags]() { return curate_command_run(*state, flags); };
-      }};
+  return {"curate", "check traces and keep what is worth learning from",
+          [](CLI::App& cli) -> std::function<Result<int>()> {
+            auto state = std::make_shared<State>();
+            cli.add_option("--traces", state->traces, "JSONL of traces, as `retort collect` writes them (repeatable)")
+                ->required()
+                ->delimiter(',')
+                ->type_name("FILE");
+            cli.add_option("--exclude", state->exclude, "JSONL of prompts that must not be learned from (repeatable)")
+                ->delimiter(',')
+                ->type_name("FILE");
+            cli.add_option("--out", state->out,
+                           "folder for examples.jsonl, rejects.jsonl, tally.json and the data card; with a grader also "
+                           "grader.sqlite and costs.jsonl")
+                ->required()
+                ->type_name("DIR");
+            cli.add_option("--grader-endpoint", state->endpoint,
+                           "OpenAI-compatible API that grades what nothing else decides")
+                ->type_name("URL");
+            cli.add_option("--grader-model", state->model, "the grader's name at that API")->type_name("NAME");
+            cli.add_option("--grader-key-file", state->key_file, "file that holds the API's key")->type_name("FILE");
+            cli.add_option("--grader-prices", state->prices, "price list (YAML: model to dollars per million tokens)")
+                ->type_name("FILE");
+            cli.add_option("--grader-cap", state->cap,
+                           "dollars that grading may spend, resumed runs included, such as 1.00")
+                ->type_name("DOLLARS");
+            cli.add_flag("--json", state->json, "write the tally as one JSON object");
+            const OptionFlags flags(cli, curate::Options{});
+            return [state, flags]() { return curate_command_run(*state, flags); };
+          }};
 }
 
 }  // namespace retort::app

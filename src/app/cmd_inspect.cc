@@ -1,5 +1,5 @@
-// `retort inspect FILE`: what a model, weight file, tokenizer or record file is and holds. Reads no more than it needs:
-// a model's tensors are listed even where retort cannot run it.
+// `retort inspect FILE`: what a model, weight file, tokenizer, record file or provenance book is and holds. Reads no
+// more than it needs: a model's tensors are listed even where retort cannot run it.
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
@@ -8,6 +8,8 @@
 #include <fmt/core.h>
 
 #include "app/command.h"
+#include "app/inspect_book.h"
+#include "app/train_files.h"
 #include "base/env.h"
 #include "base/hash.h"
 #include "base/text.h"
@@ -194,6 +196,11 @@ Result<Json> inspect_model(const State& state) {
     out["tokenizer_error"] = text.error().message;
   }
   if (!metadata.empty()) out["metadata"] = metadata;
+  if (const auto record = system_env().read_file(source.path + "/" + kModelProvenance); record.ok()) {
+    auto json = parse_json(*record);
+    if (!json.ok()) return within(source.path + "/" + kModelProvenance, std::move(json).error());
+    out["provenance"] = *json;
+  }
   out["tensors"] = tensor_list(stored);
   return out;
 }
@@ -279,6 +286,7 @@ bool ends_with(const std::string& text, std::string_view end) {
 }
 
 Result<Json> inspect(const State& state) {
+  if (is_provenance_book(state.path, system_env())) return inspect_provenance(state.path, system_env());
   if (ends_with(state.path, ".jsonl") || ends_with(state.path, ".jsonl.zst")) return inspect_records(state.path);
   if (ends_with(state.path, ".safetensors")) return inspect_safetensors(state);
   if (std::filesystem::path(state.path).filename() == "tokenizer.json") return inspect_tokenizer(state.path);
@@ -304,6 +312,8 @@ void print_human(const Json& out) {
         fmt::print("  {:<8} {:>8} {:>16} {:>10}\n", type, row["tensors"].get<int64_t>(),
                    thousands(row["weights"].get<int64_t>()), size_text(row["bytes"].get<int64_t>()));
       }
+    } else if (key == "provenance") {
+      fmt::print("provenance\n{}", lineage_text(value, 2));
     } else if (key == "weight_bytes") {
       print_value("size", size_text(value.get<int64_t>()));
     } else if (key == "tokenizer" && value.is_object()) {
@@ -322,12 +332,12 @@ void print_human(const Json& out) {
 }  // namespace
 
 Command inspect_command() {
-  return {"inspect", "say what a model, weight file, tokenizer or record file is and holds",
+  return {"inspect", "say what a model, weight file, tokenizer, record file or provenance book is and holds",
           [](CLI::App& cli) -> std::function<Result<int>()> {
             auto state = std::make_shared<State>();
             cli.add_option("file", state->path,
                            "a model (folder, .gguf, cache folder), .safetensors, tokenizer.json, "
-                           ".jsonl or .jsonl.zst")
+                           ".jsonl or .jsonl.zst, a run's provenance.jsonl (its chain is verified)")
                 ->required();
             cli.add_option("--tensor", state->tensor, "describe this tensor's values instead");
             cli.add_flag("--hash", state->hash, "with a model: also its content hash (reads all weights)");
@@ -336,6 +346,8 @@ Command inspect_command() {
               RETORT_ASSIGN(const Json out, inspect(*state));
               if (state->json)
                 fmt::print("{}\n", to_text(out));
+              else if (out.value("kind", "") == "provenance book")
+                fmt::print("{}", provenance_text(out));
               else
                 print_human(out);
               return 0;

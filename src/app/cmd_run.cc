@@ -37,21 +37,31 @@ std::string machine_name() {
 }
 
 void print_forecast(const std::vector<StepReport>& steps) {
-  double seconds = 0;
+  double seconds = 0, low = 0, high = 0;
   UsdMicros usd = 0;
-  fmt::print("{:<16} {:<10} {:>9} {:>10} {:>12}  {}\n", "step", "kind", "time", "tokens", "cost", "reckoned from");
+  // Times that depend on the lengths of answers that do not exist yet are ranges.
+  const auto range = [](double least, double most) {
+    const std::string from = format_duration(least), to = format_duration(most);
+    return from == to ? from : from + " to " + to;
+  };
+  fmt::print("{:<16} {:<10} {:>20} {:>10} {:>12}  {}\n", "step", "kind", "time", "tokens", "cost", "reckoned from");
   for (const StepReport& step : steps) {
     if (!step.ran) {
-      fmt::print("{:<16} {:<10} {:>9}\n", step.id, step.kind, "done");
+      fmt::print("{:<16} {:<10} {:>20}\n", step.id, step.kind, "done");
       continue;
     }
-    seconds += step.forecast.seconds;
+    const Forecast& f = step.forecast;
+    seconds += f.seconds;
+    low += f.high > 0 ? f.low : f.seconds;
+    high += f.high > 0 ? f.high : f.seconds;
     usd += step.forecast.usd_micros;
-    fmt::print("{:<16} {:<10} {:>9} {:>10} {:>12}  {}\n", step.id, step.kind, format_duration(step.forecast.seconds),
+    fmt::print("{:<16} {:<10} {:>20} {:>10} {:>12}  {}\n", step.id, step.kind,
+               f.high > 0 ? range(f.low, f.high) : format_duration(f.seconds),
                format_count(static_cast<double>(step.forecast.tokens)), format_usd(step.forecast.usd_micros),
                step.forecast.basis);
   }
-  fmt::print("{:<16} {:<10} {:>9} {:>10} {:>12}\n", "all", "", format_duration(seconds), "", format_usd(usd));
+  fmt::print("{:<16} {:<10} {:>20} {:>10} {:>12}  about {}\n", "all", "", range(low, high), "", format_usd(usd),
+             format_duration(seconds));
 }
 
 Json forecast_json(const std::vector<StepReport>& steps) {
@@ -62,6 +72,8 @@ Json forecast_json(const std::vector<StepReport>& steps) {
                     {"runs", step.ran},
                     {"reasons", step.reasons},
                     {"seconds", step.forecast.seconds},
+                    {"seconds_low", step.forecast.high > 0 ? step.forecast.low : step.forecast.seconds},
+                    {"seconds_high", step.forecast.high > 0 ? step.forecast.high : step.forecast.seconds},
                     {"tokens", step.forecast.tokens},
                     {"usd_micros", step.forecast.usd_micros},
                     {"basis", step.forecast.basis}});

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "app/command.h"
+#include "app/train_files.h"
 #include "base/cancel.h"
 #include "base/env.h"
 #include "base/log.h"
@@ -39,7 +40,6 @@ Result<int> train_with(State& state) {
   RETORT_TRY(state.flags.load(options));
   if (state.scratch != state.task.base.empty())
     return fail(Code::Invalid, "give either --base MODEL or --scratch, where the student starts");
-  RETORT_ASSIGN(const auto source, open_jsonl<Example>(state.examples));
   std::unique_ptr<Progress> bar;
   const auto watch = [&](const train::Snapshot& s) {
     if (!bar) bar = std::make_unique<Progress>("train", s.tokens, "tokens");
@@ -47,7 +47,7 @@ Result<int> train_with(State& state) {
                                            s.tokens_per_second));
   };
   RETORT_ASSIGN(const train::Report report,
-                train::run(options, state.task, *source, watch, system_env(), process_cancel()));
+                train_files(options, state.task, state.examples, watch, system_env(), process_cancel()));
   if (bar) bar->finish();
   if (report.resumed_from > 0) log::info("went on from the checkpoint of step {}", report.resumed_from);
   if (state.json)

@@ -44,6 +44,10 @@ Result<Tally> import_files(const CollectJob& job, Env& env) {
   import.limit = job.options.limit;
   auto tally = collect::run_import(import, permission, *rows, *out.traces, *out.rejects, env);
   if (!tally.ok()) return within(job.import, std::move(tally).error());
+  if (tally->kept == 0) {
+    return fail(Code::Invalid, "{} gave no trace: of {} rows were dropped {}; look at a row and set `format` (now {})",
+                job.import, tally->in, reasons_text(*tally), job.format);
+  }
   RETORT_TRY(out.close(*tally, env));
   return tally;
 }

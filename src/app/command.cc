@@ -6,18 +6,22 @@ namespace retort::app {
 
 void OptionFlags::attach(CLI::App& cli, const std::vector<OptionField>& fields) {
   for (const OptionField& field : fields) {
-    std::string names = "--" + field.path;
-    const std::string dashed = replace_all(field.path, "_", "-");
-    if (dashed != field.path) names += ",--" + dashed;
     const std::string shown = field.value.is_string() ? field.value.get<std::string>() : to_text(field.value);
-    auto* option = cli.add_option_function<std::string>(
-        names,
-        [state = state_, path = field.path](const std::string& text) {
-          (void)apply_set(state->flags, path + "=" + text);
-        },
-        field.help + (shown.empty() || shown == "[]" ? "" : " [" + shown + "]"));
-    option->type_name(field.type == "array" ? "a,b,..." : field.type)->trigger_on_parse();
-    if (field.type == "boolean") option->expected(0, 1)->default_str("true");
+    const auto add = [&](const std::string& name) {
+      auto* option = cli.add_option_function<std::string>(
+          "--" + name,
+          [state = state_, path = field.path](const std::string& text) {
+            (void)apply_set(state->flags, path + "=" + text);
+          },
+          field.help + (shown.empty() || shown == "[]" ? "" : " [" + shown + "]"));
+      option->type_name(field.type == "array" ? "a,b,..." : field.type)->trigger_on_parse();
+      if (field.type == "boolean") option->expected(0, 1)->default_str("true");
+      return option;
+    };
+    add(field.path);
+    // The other spelling works as well and is not listed.
+    const std::string dashed = replace_all(field.path, "_", "-");
+    if (dashed != field.path) add(dashed)->group("");
   }
   cli.add_option("--config", state_->config, "YAML file of options; --set and flags win over it")->type_name("FILE");
   cli.add_option("--set", state_->sets, "an option by its full name: --set a.b=c (repeatable)")

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/options.h"
 #include "base/progress.h"
 #include "record/prompt.h"
@@ -92,6 +93,9 @@ Result<Tally> curate_files(const CurateJob& job, Env& env) {
   RETORT_TRY(env.write_file(job.out + "/tally.json", to_text(encode(tally)) + "\n"));
   RETORT_TRY(env.write_file(job.out + "/data_card.json", curate::encode(card).dump(1) + "\n"));
   RETORT_TRY(env.write_file(job.out + "/data_card.md", curate::markdown(card)));
+  if (tally.kept == 0) {
+    log::warn("none of {} traces was kept ({}); {} says why of each", tally.in, reasons_text(tally), rejects);
+  }
   return tally;
 }
 

@@ -10,6 +10,8 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "app/step_book.h"
+#include "app/unfinished.h"
 #include "base/log.h"
 #include "base/options.h"
 #include "base/progress.h"
@@ -99,6 +101,20 @@ Status sweep(const std::string& folder, bool deep, Env& env) {
   return {};
 }
 
+// Books what an unfinished step used whose work is about to be thrown away.
+Status book_abandoned(const StepContext& context) {
+  RETORT_ASSIGN(auto row, unfinished_row(context.out, context.env));
+  if (!row) return {};
+  const std::string book = context.run_folder + "/costs.jsonl";
+  if (context.env.exists(book)) {
+    RETORT_ASSIGN(const auto rows, ledger::read_costs(book, context.env));
+    // It may have died between booking and its stamp.
+    if (std::any_of(rows.begin(), rows.end(), [&](const auto& r) { return r.run == row->run; })) return {};
+  }
+  row->state = "failed";
+  return ledger::append_costs(book, {*row}, context.env);
+}
+
 // Readies a step's folder. A step that has finished (it has a stamp) or whose claim is for other options or inputs
 // starts clean, but for what its kind keeps; an unfinished one for the same ones goes on with what it left. The claim
 // is the first to go and the last to come, so that a folder that was only half cleaned is cleaned again.
@@ -110,6 +126,7 @@ Status ready_folder(const StepKind& kind, const StepContext& context, const Stam
   if (before.ok() && *before == claimed && !env.exists(context.out + "/" + kStampName)) {
     return sweep(context.out, true, env);
   }
+  RETORT_TRY(book_abandoned(context));
   RETORT_TRY(env.remove_all(claim));
   RETORT_TRY(env.remove_all(context.out + "/" + kStampName));
   RETORT_TRY(env.make_directories(context.work));
@@ -176,6 +193,10 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
     RETORT_TRY(sweep(options.out, false, env));
   }
 
+  std::optional<StepBook> book;
+  if (!options.dry_run) {
+    RETORT_ASSIGN(book, StepBook::open(options.out, env));
+  }
   std::vector<StepReport> reports;
   std::map<std::string, Expected> expected;    // dry run: what the steps so far would write
   std::map<std::string, std::string> outputs;  // step id -> output hash; "" where a dry run does not know it
@@ -219,6 +240,7 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
       if (fits) log::info("{} is up to date", step.id);
     }
     if (fits) {
+      if (book) RETORT_TRY(book->note(step, *stamp, env));
       report.seconds = stamp->seconds;
       report.output_hash = stamp->output_hash;
       outputs[step.id] = stamp->output_hash;
@@ -247,14 +269,17 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
     log::info("[{}/{}] {} ({})", number, recipe.steps.size(), step.id, step.kind);
     if (cancel.requested()) return fail(Code::Cancelled, "stopped before step `{}`", step.id);
     RETORT_TRY(ready_folder(kind, context, now));
-    double spent_before = 0;
-    const std::string clock = context.work + "/seconds.txt";
-    if (const auto text = env.read_file(clock); text.ok()) spent_before = std::atof(text->c_str());
-    const int64_t start = env.monotonic_us();
-    Status status = kind.run(context);
-    const double seconds = spent_before + static_cast<double>(env.monotonic_us() - start) * 1e-6;
-    (void)env.write_file(clock, fmt::format("{:.3f}", seconds));
-    if (!status.ok()) return within(fmt::format("step `{}`", step.id), std::move(status).error());
+    RETORT_ASSIGN(auto clock, StepClock::start(context.work, env));
+    context.clock = clock.get();
+    if (Status status = kind.run(context); !status.ok())
+      return within(fmt::format("step `{}`", step.id), std::move(status).error());
+    const double seconds = clock->seconds();
+    if (kind.used == nullptr && kind.keep.empty()) {
+      const ledger::CostRow row{
+          .stage = step.id, .run = step.id + "/" + clock->run(), .what = kind.name, .seconds = seconds};
+      RETORT_TRY(ledger::append_costs(options.out + "/costs.jsonl", {row}, env));
+    }
+    clock.reset();
 
     Stamp fresh;
     fresh.made_of = std::move(now);
@@ -262,6 +287,7 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
     fresh.output_hash = output_hash(fresh.files);
     fresh.seconds = seconds;
     RETORT_TRY(write_stamp(folder, fresh, env));
+    RETORT_TRY(book->note(step, fresh, env));
     report.ran = true;
     report.seconds = seconds;
     report.output_hash = fresh.output_hash;

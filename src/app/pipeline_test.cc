@@ -2,7 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include "app/step_clock.h"
+#include "app/unfinished.h"
+#include "base/hash.h"
 #include "base/options.h"
+#include "ledger/cost_book.h"
+#include "ledger/provenance.h"
 
 namespace retort::app {
 namespace {
@@ -120,6 +125,90 @@ TEST_F(PipelineTest, AFailedStepGoesOnWhereItStopped) {
   EXPECT_EQ(read("out/a/work/kept"), "partial");
   ASSERT_TRUE(go(kTwo, {"mark=z"}).ok());
   EXPECT_FALSE(env_.exists(dir_ + "/out/a/work/kept"));
+}
+
+TEST_F(PipelineTest, EachFinishedStepIsInTheProvenanceBookOnce) {
+  const auto book = [&] { return *ledger::read_provenance(dir_ + "/out/provenance.jsonl", env_); };
+  ASSERT_TRUE(go(kTwo).ok());
+  const auto first = book();
+  ASSERT_EQ(first.size(), 2u);
+  const Json& a = first[0].payload;
+  const Json& b = first[1].payload;
+  EXPECT_EQ(first[0].kind, "copy");
+  EXPECT_EQ(a["step"], "a");
+  EXPECT_EQ(a["kind"], "copy/1");
+  EXPECT_EQ(a["inputs"], Json({{"in.txt", sha256("in")}}));
+  EXPECT_EQ(a["outputs"], Json({{"out.txt", sha256("inx")}}));
+  EXPECT_EQ(b["parents"], Json({"a"}));
+  EXPECT_EQ(b["inputs"]["${a}/out.txt"], a["outputs"]["out.txt"]);
+
+  const std::string whole = read("out/provenance.jsonl");
+  ASSERT_TRUE(go(kTwo).ok());
+  EXPECT_EQ(read("out/provenance.jsonl"), whole);
+  // Killed between a stamp and its entry, or within the entry: the next run makes up for it.
+  const size_t second = whole.find('\n') + 1;
+  for (const size_t cut : {size_t{0}, size_t{1}, second - 1, second, second + 30, whole.size() - 1}) {
+    ASSERT_TRUE(env_.write_file(dir_ + "/out/provenance.jsonl", whole.substr(0, cut)).ok());
+    ASSERT_TRUE(go(kTwo).ok());
+    const auto again = book();
+    ASSERT_EQ(again.size(), 2u) << cut;
+    for (size_t i = 0; i < 2; ++i) EXPECT_EQ(again[i].payload["outputs"], first[i].payload["outputs"]);
+  }
+  EXPECT_EQ(g_runs, 2);
+  // Another output is another entry; so is the way back.
+  ASSERT_TRUE(go(kTwo, {"mark=y"}).ok());
+  EXPECT_EQ(book().size(), 4u);
+  ASSERT_TRUE(go(kTwo).ok());
+  EXPECT_EQ(book().size(), 6u);
+  // A broken book stops the run before any work.
+  std::string forged = read("out/provenance.jsonl");
+  forged[forged.find("copy/1")] = 'k';
+  ASSERT_TRUE(env_.write_file(dir_ + "/out/provenance.jsonl", forged).ok());
+  const auto refused = go(kTwo, {"mark=z"});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, Code::Corrupt);
+  EXPECT_NE(refused.error().message.find("line 1 "), std::string::npos) << refused.error().message;
+  EXPECT_EQ(g_runs, 6);
+}
+
+TEST_F(PipelineTest, TheTimeOfAbandonedWorkIsBooked) {
+  g_fault = fail(Code::Io, "disk full");
+  ASSERT_FALSE(go(kTwo).ok());
+  const std::string work = dir_ + "/out/a/work";
+  const auto clock = read_clock(work, env_);
+  ASSERT_TRUE(clock.ok());
+  // As a kill after 41.5 seconds would leave it, the last note cut short.
+  ASSERT_TRUE(env_.write_file(work + "/clock.txt", clock->run + "\n0.000\n41.500\n99").ok());
+  const auto open = unfinished_row(dir_ + "/out/a", env_);
+  ASSERT_TRUE(open.ok() && *open);
+  EXPECT_EQ((*open)->seconds, 41.5);
+  g_fault = {};
+  ASSERT_TRUE(go(kTwo, {"mark=other"}).ok());  // other options: that work is thrown away
+  auto stages = ledger::by_stage(*ledger::read_costs(dir_ + "/out/costs.jsonl", env_));
+  ASSERT_EQ(stages[0].stage, "a");
+  EXPECT_EQ(stages[0].failed_seconds, 41.5);
+  EXPECT_GT(stages[0].seconds, 41.5);
+  EXPECT_FALSE(*unfinished_row(dir_ + "/out/a", env_));
+  // The same options as the abandoned work: a row of its own, which replaces none.
+  ASSERT_TRUE(go(kTwo).ok());
+  stages = ledger::by_stage(*ledger::read_costs(dir_ + "/out/costs.jsonl", env_));
+  EXPECT_EQ(ledger::read_costs(dir_ + "/out/costs.jsonl", env_)->size(), 5u);
+  EXPECT_EQ(stages[0].failed_seconds, 41.5);
+}
+
+TEST_F(PipelineTest, AStepsSecondsOutliveAKill) {
+  g_fault = fail(Code::Io, "disk full");
+  ASSERT_FALSE(go(kTwo).ok());
+  const std::string work = dir_ + "/out/a/work";
+  const auto clock = read_clock(work, env_);
+  ASSERT_TRUE(env_.write_file(work + "/clock.txt", clock->run + "\n0.000\n41.500\n").ok());
+  g_fault = {};
+  const auto done = go(kTwo);
+  ASSERT_TRUE(done.ok());
+  EXPECT_GE((*done)[0].seconds, 41.5);
+  const auto rows = *ledger::read_costs(dir_ + "/out/costs.jsonl", env_);
+  EXPECT_EQ(rows[0].run, "a/" + clock->run);
+  EXPECT_GE(rows[0].seconds, 41.5);
 }
 
 TEST_F(PipelineTest, DryRunRunsNothing) {

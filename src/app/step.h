@@ -7,29 +7,47 @@
 #include <string>
 #include <vector>
 
+#include "app/step_clock.h"
 #include "base/cancel.h"
 #include "base/env.h"
 #include "base/json.h"
 #include "base/money.h"
 #include "base/result.h"
+#include "ledger/cost_book.h"
 
 namespace retort::app {
 
-// What is known of a file or a model: counted where it exists, else as the step that will write it expects.
-struct Expected {
-  double records = 0;     // of a file of records
-  double bytes = 0;       // of their text
-  double parameters = 0;  // of a model
-  double flops = 0;       // that its training takes
+struct SampleText {
+  std::string question;
+  std::string answer;  // thought and content; "" where it does not exist yet
 };
 
-// What a step is expected to need; sums over steps are what --dry-run prints.
+struct ExpectedModel {
+  double parameters = 0;     // that take part in a product for each token
+  int width = 0, ffn = 0;    // of its products
+  bool integer = false;      // weights are stored as integers
+  double flops = 0;          // that its training takes
+  double answer_tokens = 0;  // mean of what it learns to write; 0 where nobody knows
+  std::string text_from;     // whose tokenizer it reads with; "" where there is none yet
+};
+
+// What is known of a file or a model: read where it exists, else as the step that will write it expects.
+struct Expected {
+  double records = 0;              // of a file of records
+  double prompts = 0;              // different questions among them
+  std::vector<SampleText> sample;  // some of them
+  ExpectedModel model;
+};
+
+// What a step is expected to need; sums over steps are what --dry-run prints. `low` and `high` bound the seconds where
+// they depend on lengths that nobody knows yet, else they are 0.
 struct Forecast {
   double seconds = 0;
   int64_t tokens = 0;                            // made by a model or trained on
   UsdMicros usd_micros = 0;                      // paid to an API
   std::string basis;                             // how it was reckoned, for the reader
   std::map<std::string, Expected> outputs = {};  // by path below the step's folder; "" is the folder itself
+  double low = 0, high = 0;
 };
 
 struct StepContext {
@@ -41,6 +59,7 @@ struct StepContext {
   std::string work;  // ... except this folder below it: stores, checkpoints, logs: kept for resuming, never stamped
   Json options;      // paths resolved
   std::map<std::string, Expected> expected = {};  // dry run only: what earlier steps will write, by path
+  const StepClock* clock = nullptr;  // not in a dry run: times the step and names its work in the cost book
 };
 
 struct StepKind {
@@ -53,6 +72,9 @@ struct StepKind {
   Status (*run)(StepContext& context);
   // Names (their beginnings) in the work folder that outlive a change of options or inputs: what was paid for.
   std::vector<std::string> keep = {};
+  // Tokens and FLOPs that an unfinished step has used, from its work folder. Null: run() does not book; the pipeline
+  // books the time, except where `keep` names a store that knows it.
+  Status (*used)(const std::string& work, ledger::CostRow& row, Env& env) = nullptr;
 };
 
 // All kinds; nullptr where `name` is none of them.

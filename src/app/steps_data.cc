@@ -9,8 +9,10 @@
 #include "base/hash.h"
 #include "base/options.h"
 #include "base/random.h"
+#include "collect/import.h"
 #include "record/stream.h"
 #include "tasks/generate.h"
+#include "tasks/steps.h"
 
 namespace retort::app {
 namespace {
@@ -38,10 +40,15 @@ Status run_problems(StepContext& context) {
 Result<Forecast> forecast_problems(const StepContext& context) {
   tasks::Options options;
   RETORT_TRY(load_options(options, context.options));
+  RETORT_ASSIGN(const tasks::ProblemSet set, tasks::generate(options));
+  const auto expect = [](const std::vector<tasks::Problem>& problems) {
+    std::vector<SampleText> texts;
+    for (const tasks::Problem& problem : problems) texts.push_back({problem.question, ""});
+    return expect_texts(texts);
+  };
   Forecast forecast{0.2, 0, 0, "a fraction of a second"};
-  constexpr double kPromptBytes = 150;
-  forecast.outputs["train.jsonl"] = {static_cast<double>(options.train), options.train * kPromptBytes};
-  forecast.outputs["test.jsonl"] = {static_cast<double>(options.test), options.test * kPromptBytes};
+  forecast.outputs["train.jsonl"] = expect(set.train);
+  forecast.outputs["test.jsonl"] = expect(set.test);
   return forecast;
 }
 
@@ -126,40 +133,84 @@ Status run_collect(StepContext& context) {
   return {};
 }
 
-// Bytes of a trace or example beside its text: ids, hashes, parameters.
-constexpr double kRecordBytes = 500;
+// The traces that an import will give: it is carried out in memory.
+Result<Expected> expect_import(const CollectJob& job, Env& env) {
+  RETORT_ASSIGN(const auto permission,
+                collect::load_permission(job.permission, std::string(collect::kImportEndpoint), env));
+  RETORT_ASSIGN(auto rows, open_jsonl<collect::Row>(job.import));
+  VectorSink<Trace> traces;
+  VectorSink<Reject> rejects;
+  collect::ImportOptions import;
+  import.format = job.format;
+  import.limit = job.options.limit;
+  auto tally = collect::run_import(import, permission, *rows, traces, rejects, env);
+  if (!tally.ok()) return within(job.import, std::move(tally).error());
+  std::vector<SampleText> texts;
+  for (const Trace& trace : traces.items)
+    texts.push_back({trace.messages.back().content, trace.reasoning + trace.content});
+  return expect_texts(texts);
+}
 
 Result<Forecast> forecast_collect(const StepContext& context) {
   RETORT_ASSIGN(const CollectJob job, collect_job(context));
   Forecast forecast;
   if (!job.import.empty()) {
-    RETORT_ASSIGN(const Expected rows, expect_file(context, job.import, job.options.limit));
+    RETORT_ASSIGN(const Expected traces, expect_import(job, context.env));
     forecast.seconds = 1;
-    forecast.basis = fmt::format("an import of {:.0f} rows", rows.records);
-    forecast.outputs["traces.jsonl"] = {rows.records, rows.bytes + kRecordBytes * rows.records};
+    forecast.basis = fmt::format("an import of {:.0f} rows", traces.records);
+    forecast.outputs["traces.jsonl"] = traces;
     return forecast;
   }
-  RETORT_ASSIGN(const Expected prompts, expect_file(context, job.prompts, job.options.limit));
-  const double requests = prompts.records * job.options.samples;
+  RETORT_ASSIGN(Expected traces, expect_file(context, job.prompts, job.options.limit));
+  const double requests = traces.records * job.options.samples;
   RETORT_ASSIGN(const auto prices, ledger::load_prices(job.prices, context.env));
-  const std::string model = job.procedural ? job.teacher.model : job.options.model;
-  RETORT_ASSIGN(const ledger::Price price, ledger::price_of(prices, model, job.prices));
-  const int answer = std::min(kTypicalAnswerTokens, job.options.max_tokens);
-  const int64_t asked =
-      prompts.records > 0 ? static_cast<int64_t>(prompts.bytes / prompts.records / kBytesPerToken) : 0;
+  const std::string asked_model = job.procedural ? job.teacher.model : job.options.model;
+  RETORT_ASSIGN(const ledger::Price price, ledger::price_of(prices, asked_model, job.prices));
   RETORT_ASSIGN(const UsdMicros cap, parse_usd(job.options.cap));
-  forecast.tokens = static_cast<int64_t>(requests * answer);
-  forecast.usd_micros = std::min(cap, static_cast<int64_t>(requests) * ledger::charge(price, {asked, answer, 0}));
+  ExpectedModel served;
+  if (!job.serve.empty()) {
+    RETORT_ASSIGN(served, expect_model(context, job.serve));
+  }
+  RETORT_ASSIGN(const TokenCounter counter, TokenCounter::open(served.text_from, context.env));
+  AnswerTokens made = answer_tokens(served, job.options.max_tokens);
+  if (job.procedural) {  // its chains can be written down at once
+    for (SampleText& text : traces.sample) {
+      const auto problem = tasks::solve(text.question);
+      if (!problem) continue;
+      text.answer =
+          tasks::worked(problem->steps, job.teacher.style == "plain" ? tasks::Style::Plain : tasks::Style::Columns) +
+          fmt::format("The answer is {}.", problem->answer);
+    }
+    const double mean = mean_tokens(traces, counter).answer;
+    made = {mean, mean, mean};
+  }
+  const double asked = mean_tokens(traces, counter).question;
+  forecast.tokens = static_cast<int64_t>(requests * made.typical);
+  const Usage usage{static_cast<int64_t>(asked), static_cast<int64_t>(made.typical), 0};
+  forecast.usd_micros = std::min(cap, static_cast<int64_t>(requests) * ledger::charge(price, usage));
   if (job.procedural) {
     forecast.seconds = requests / 400;  // answers that one core stores durably in a second
-  } else if (!job.serve.empty()) {
-    RETORT_ASSIGN(const double parameters, expect_parameters(context, job.serve));
-    forecast.seconds = 2 * parameters * requests * (answer + static_cast<double>(asked)) / machine_flops();
   } else {
-    forecast.seconds = requests * 10 / job.options.concurrency;  // ten seconds an answer
+    const auto seconds = [&](double tokens) {
+      // Elsewhere: 50 tokens a second an answer.
+      return job.serve.empty()
+                 ? requests * (1 + tokens / 50) / job.options.concurrency
+                 : answering_seconds(served, requests * asked, requests * tokens, job.options.concurrency);
+    };
+    forecast.seconds = seconds(made.typical);
+    forecast.low = seconds(made.low);
+    forecast.high = seconds(made.high);
   }
-  forecast.basis = fmt::format("{:.0f} requests, {} tokens each, cap {}", requests, answer, format_usd(cap));
-  forecast.outputs["traces.jsonl"] = {requests, requests * (kRecordBytes + answer * kBytesPerToken)};
+  forecast.basis = fmt::format("{:.0f} requests, {:.0f} tokens each, cap {}", requests, made.typical, format_usd(cap));
+  traces.prompts = traces.records;
+  traces.records = requests;
+  if (!job.procedural) {
+    // Their texts are not there yet: stand-ins with as many tokens as are reckoned with.
+    std::string stand_in;
+    for (int i = 0; i < static_cast<int>(made.typical); ++i) stand_in += " the";
+    for (SampleText& text : traces.sample) text.answer = stand_in;
+  }
+  forecast.outputs["traces.jsonl"] = std::move(traces);
   return forecast;
 }
 
@@ -194,16 +245,29 @@ Status run_curate(StepContext& context) {
 Result<Forecast> forecast_curate(const StepContext& context) {
   CurateStep step;
   RETORT_TRY(load_options(step, context.options));
+  Expected kept;
   Forecast forecast{0, 0, 0, "seconds"};
-  Expected traces;
   for (const std::string& path : step.traces) {
-    RETORT_ASSIGN(const Expected some, expect_file(context, path, 0));
-    traces.records += some.records;
-    traces.bytes += some.bytes;
+    RETORT_ASSIGN(Expected traces, expect_file(context, path, 0));
+    forecast.seconds += traces.records / 8000;
+    // Lengths are checked; of what may be kept of a prompt, nearly all is where several samples were asked.
+    const double before = static_cast<double>(traces.sample.size());
+    std::erase_if(traces.sample, [&](const SampleText& text) {
+      const auto bytes = static_cast<int>(std::min<size_t>(text.answer.size(), INT32_MAX));
+      return bytes < step.options.min_chars || bytes > step.options.max_chars;
+    });
+    const double share = before > 0 ? static_cast<double>(traces.sample.size()) / before : 1;
+    traces.records *= share;
+    traces.prompts *= share;
+    if (step.options.max_per_prompt > 0)
+      traces.records = std::min(traces.records, traces.prompts * step.options.max_per_prompt);
+    add_expected(kept, traces);
   }
-  forecast.seconds = traces.records / 8000;
-  // About half are wrong, cut, double or surplus.
-  forecast.outputs["examples.jsonl"] = {traces.records / 2, traces.bytes / 2};
+  if (step.options.answers_only) {
+    constexpr size_t kBareAnswer = 4;
+    for (SampleText& text : kept.sample) text.answer.resize(std::min(kBareAnswer, text.answer.size()));
+  }
+  forecast.outputs["examples.jsonl"] = std::move(kept);
   return forecast;
 }
 

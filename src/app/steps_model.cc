@@ -6,34 +6,23 @@
 #include "app/open_model.h"
 #include "app/stamp.h"
 #include "app/steps.h"
-#include "base/hash.h"
+#include "app/train_files.h"
 #include "base/progress.h"
+#include "base/text.h"
 #include "ledger/cost_book.h"
 #include "ledger/cost_model.h"
 #include "model/model.h"
 #include "record/stream.h"
+#include "train/student.h"
 #include "train/train.h"
 
 namespace retort::app {
 namespace {
 
-// Bytes of an example's record beside its text.
-constexpr double kExampleOverhead = 500;
-
-// Parameters that take part in a product for each token, the head once.
-double parameters_of(const model::Config& c) {
-  const double d = c.hidden_size, q = static_cast<double>(c.heads) * c.head_dim,
-               kv = static_cast<double>(c.kv_heads) * c.head_dim;
-  return c.layers * (d * (2 * q + 2 * kv) + 3 * d * c.ffn_size) + d * c.vocab_size;
-}
-
 std::string book_of(const StepContext& context) { return context.run_folder + "/costs.jsonl"; }
 
-// The run's name in the cost book: the same for every try of the same work, another where options or inputs changed.
-Result<std::string> run_name(const StepContext& context) {
-  RETORT_ASSIGN(const std::string claim, sha256_file(context.work + "/claim.json"));
-  return context.id + "/" + claim.substr(0, 8);
-}
+// The work's name in the cost book: the same for every try of it.
+std::string run_name(const StepContext& context) { return context.id + "/" + context.clock->run(); }
 
 // ---- train
 
@@ -80,14 +69,13 @@ Status train_model(StepContext& context, const TrainStep& step, const std::strin
   task.tokenizer = step.tokenizer;
   task.out = out;
   task.replace = true;
-  RETORT_ASSIGN(const auto source, open_jsonl<Example>(step.examples));
   std::unique_ptr<Progress> bar;
   const auto watch = [&](const train::Snapshot& s) {
     if (!bar) bar = std::make_unique<Progress>(context.id, s.tokens, "tokens");
     bar->update(s.tokens_done, fmt::format("step {}/{}, loss {:.4f}", s.row.step, s.steps, s.row.loss));
   };
   RETORT_ASSIGN(const train::Report report,
-                train::run(step.options, task, *source, watch, context.env, context.cancel));
+                train_files(step.options, task, step.examples, watch, context.env, context.cancel));
   if (bar) bar->finish();
   (void)report;  // it is in the folder
   return {};
@@ -98,22 +86,53 @@ Status book_training(const StepContext& context, const std::string& method) {
   RETORT_ASSIGN(const Json report, read_train_report(context.out, context.env));
   std::vector<ledger::CostRow> rows(1);
   rows[0].stage = context.id;
-  RETORT_ASSIGN(rows[0].run, run_name(context));
+  rows[0].run = run_name(context);
   rows[0].what = method;
   RETORT_ASSIGN(rows[0].tokens_in, get_int(report, "tokens", 0));
   RETORT_ASSIGN(rows[0].flops, get_double(report, "flops", 0));
+  rows[0].seconds = context.clock->seconds();
   if (const Json* run = find(report, "run")) {
-    RETORT_ASSIGN(rows[0].seconds, get_double(*run, "seconds", 0));
     RETORT_ASSIGN(const int64_t lost, get_int(*run, "lost_steps", 0));
     if (lost > 0) {
       rows.push_back(rows[0]);
       rows[1].state = "resumed";
-      rows[1].tokens_in = 0;
+      RETORT_ASSIGN(rows[1].tokens_in, get_int(*run, "lost_tokens", 0));
       RETORT_ASSIGN(rows[1].flops, get_double(*run, "lost_flops", 0));
       RETORT_ASSIGN(rows[1].seconds, get_double(*run, "lost_seconds", 0));
+      rows[0].seconds = std::max(0.0, rows[0].seconds - rows[1].seconds);
     }
   }
   return ledger::append_costs(book_of(context), rows, context.env);
+}
+
+// Every step's row, those after the last checkpoint and those lost to it before included; once the weights are written,
+// the report's sums.
+Status train_used(const std::string& work, ledger::CostRow& row, Env& env) {
+  for (const char* name : {"/train_report.json", "/model/train_report.json"}) {
+    const auto text = env.read_file(work + name);
+    const auto report = text.ok() ? parse_json(*text) : Result<Json>(text.error());
+    if (!report.ok()) continue;
+    const Json* run = find(*report, "run");
+    RETORT_ASSIGN(row.tokens_in, get_int(*report, "tokens", 0));
+    RETORT_ASSIGN(row.flops, get_double(*report, "flops", 0));
+    RETORT_ASSIGN(const int64_t lost_tokens, get_int(run == nullptr ? Json() : *run, "lost_tokens", 0));
+    RETORT_ASSIGN(const double lost_flops, get_double(run == nullptr ? Json() : *run, "lost_flops", 0));
+    row.tokens_in += lost_tokens;
+    row.flops += lost_flops;
+    return {};
+  }
+  for (const char* name : {"/model.training/log.jsonl", "/model.training/lost.jsonl"}) {
+    const auto text = env.read_file(work + name);
+    if (!text.ok()) continue;
+    for (const std::string_view line : split(*text, '\n')) {
+      const auto json = parse_json(line);
+      train::LogRow step;
+      if (!json.ok() || !json->is_object() || !decode(*json, step).ok()) continue;  // the last may be torn
+      row.tokens_in += step.tokens;
+      row.flops += step.flops;
+    }
+  }
+  return {};
 }
 
 Status run_train(StepContext& context) {
@@ -145,6 +164,35 @@ Status run_train(StepContext& context) {
   return book_training(context, step.options.method);
 }
 
+// Mean tokens of the examples that a training is expected to see. A student from scratch has no tokenizer yet: one is
+// learned from the sample, as it will be from all.
+Result<MeanTokens> example_tokens(const StepContext& context, const TrainStep& step, const Expected& examples,
+                                  const ExpectedModel& base) {
+  if (!step.from_scratch || !step.tokenizer.empty()) {
+    RETORT_ASSIGN(const TokenCounter counter,
+                  TokenCounter::open(step.from_scratch ? step.tokenizer : base.text_from, context.env));
+    return mean_tokens(examples, counter);
+  }
+  std::vector<Example> sample;
+  for (const SampleText& text : examples.sample) {
+    Example example;
+    example.messages = {{"user", text.question, "", nullptr}};
+    example.content = text.answer;
+    sample.push_back(std::move(example));
+  }
+  MeanTokens mean;
+  if (sample.empty()) return mean;
+  RETORT_ASSIGN(const train::Student student, train::new_student(step.options, "", sample, context.env));
+  for (const SampleText& text : examples.sample) {
+    mean.question += static_cast<double>(student.maker.encode(text.question).size());
+    mean.answer += static_cast<double>(student.maker.encode(text.answer).size());
+  }
+  constexpr double kFrame = 8;  // marks of turns and of the thought
+  mean.question = mean.question / static_cast<double>(sample.size()) + kFrame;
+  mean.answer /= static_cast<double>(sample.size());
+  return mean;
+}
+
 Result<Forecast> forecast_train(const StepContext& context) {
   RETORT_ASSIGN(const TrainStep step, read_train_step(context));
   const train::ScratchOptions& s = step.options.scratch;
@@ -156,28 +204,35 @@ Result<Forecast> forecast_train(const StepContext& context) {
   scratch.head_dim = s.hidden / std::max(1, s.heads);
   scratch.ffn_size = s.ffn;
   scratch.vocab_size = s.vocab_size;
-  double parameters = parameters_of(scratch);
+  ExpectedModel student = model_of(scratch);
   if (!step.base.empty()) {
-    RETORT_ASSIGN(parameters, expect_parameters(context, step.base));
+    RETORT_ASSIGN(student, expect_model(context, step.base));
+    student.integer = false;
   }
   RETORT_ASSIGN(const Expected examples, expect_file(context, step.examples, 0));
-  const double bytes = std::max(0.0, examples.bytes - kExampleOverhead * examples.records);
-  double tokens = bytes / kBytesPerToken * step.options.epochs;
-  double flops = 6 * parameters * tokens;
+  RETORT_ASSIGN(const MeanTokens mean, example_tokens(context, step, examples, student));
+  double each = mean.question + mean.answer;
+  if (step.options.max_length > 0) each = std::min(each, static_cast<double>(step.options.max_length));
+  double tokens = examples.records * each * step.options.epochs;
+  const double passes = 6 * student.parameters;
+  student.flops = passes * tokens;
   const auto other = context.expected.find(step.flops_of);
   if (step.options.max_flops > 0)
-    flops = step.options.max_flops;
+    student.flops = step.options.max_flops;
   else if (other != context.expected.end())
-    flops = other->second.flops;
-  if (parameters > 0) tokens = flops / (6 * parameters);
+    student.flops = other->second.model.flops;
+  if (passes > 0) tokens = student.flops / passes;
+  const double rate = training_rate(student);
+  student.answer_tokens = mean.answer;
   Forecast forecast;
   forecast.tokens = static_cast<int64_t>(tokens);
-  // Small products, attention and the optimizer leave about a third of the kernels' rate.
-  const double rate = machine_flops() / 3;
-  forecast.seconds = flops / rate;
-  forecast.basis = fmt::format("{} FLOPs at {} a second", format_count(flops), format_count(rate));
-  forecast.outputs["model"] = {0, 0, parameters, flops};
-  forecast.outputs[""] = {0, 0, parameters, flops};
+  forecast.seconds = student.flops / rate;
+  forecast.basis = fmt::format("{:.0f} examples of {:.0f} tokens, {} FLOPs at {} a second", examples.records, each,
+                               format_count(student.flops), format_count(rate));
+  Expected made;
+  made.model = student;
+  forecast.outputs["model"] = made;
+  forecast.outputs[""] = made;
   return forecast;
 }
 
@@ -198,6 +253,19 @@ struct EvalStep {
   }
 };
 
+Status eval_used(const std::string& work, ledger::CostRow& row, Env& env) {
+  const auto text = env.read_file(work + "/scores.partial.jsonl");
+  if (!text.ok()) return {};
+  for (const std::string_view line : split(*text, '\n')) {
+    const auto json = parse_json(line);
+    Score score;
+    if (!json.ok() || !json->is_object() || !decode(*json, score).ok()) continue;  // the first line is no score
+    ++row.requests;
+    row.tokens_out += score.tokens;
+  }
+  return {};
+}
+
 Status run_eval(StepContext& context) {
   EvalStep step;
   RETORT_TRY(load_options(step, context.options));
@@ -213,16 +281,15 @@ Status run_eval(StepContext& context) {
   job.partial = context.work + "/scores.partial.jsonl";
   RETORT_ASSIGN(job.identity, weights_identity(step.model, env));
   job.cancel = context.cancel;
-  const int64_t start = env.monotonic_us();
   RETORT_ASSIGN(const eval::Summary summary, eval_files(job, *engine, env));
   ledger::CostRow row;
   row.stage = context.id;
-  RETORT_ASSIGN(row.run, run_name(context));
+  row.run = run_name(context);
   row.what = "eval";
   row.requests = summary.all.scores;
   row.tokens_out = static_cast<int64_t>(summary.all.mean_tokens * static_cast<double>(summary.all.scores));
-  row.flops = 2.0 * parameters_of(engine->model().config) * static_cast<double>(row.tokens_out);
-  row.seconds = static_cast<double>(env.monotonic_us() - start) * 1e-6;
+  row.flops = 2.0 * model_of(engine->model().config).parameters * static_cast<double>(row.tokens_out);
+  row.seconds = context.clock->seconds();
   RETORT_TRY(ledger::append_costs(book_of(context), {row}, env));
   // The questions' texts, for the report's samples.
   Json questions = Json::object();
@@ -237,28 +304,37 @@ Status run_eval(StepContext& context) {
 Result<Forecast> forecast_eval(const StepContext& context) {
   EvalStep step;
   RETORT_TRY(load_options(step, context.options));
+  RETORT_ASSIGN(const ExpectedModel model, expect_model(context, step.model));
+  RETORT_ASSIGN(const TokenCounter counter, TokenCounter::open(model.text_from, context.env));
   double answers = 0, asked = 0;
   for (const std::string& file : step.tasks) {
     RETORT_ASSIGN(const Expected prompts, expect_file(context, file, step.options.limit));
-    answers += prompts.records * step.options.samples;
-    asked += prompts.bytes * step.options.samples / kBytesPerToken;
+    const double some = prompts.records * step.options.samples;
+    answers += some;
+    asked += some * mean_tokens(prompts, counter).question;
   }
-  const double made = answers * std::min(kTypicalAnswerTokens, step.options.max_tokens);
-  RETORT_ASSIGN(const double parameters, expect_parameters(context, step.model));
-  // Decoding in batches reaches about half of the kernels' rate.
-  const double rate = machine_flops() / 2;
+  const AnswerTokens made = answer_tokens(model, step.options.max_tokens);
+  const auto seconds = [&](double tokens) {
+    return answering_seconds(model, asked, answers * tokens, step.options.concurrency);
+  };
   Forecast forecast;
-  forecast.tokens = static_cast<int64_t>(made);
-  forecast.seconds = 2 * parameters * (made + asked) / rate;
-  forecast.basis = fmt::format("{:.0f} answers at {} FLOPs a second", answers, format_count(rate));
+  forecast.tokens = static_cast<int64_t>(answers * made.typical);
+  forecast.seconds = seconds(made.typical);
+  forecast.low = seconds(made.low);
+  forecast.high = seconds(made.high);
+  forecast.basis = fmt::format("{:.0f} answers of {:.0f} to {:.0f} tokens", answers, made.low, made.high);
   return forecast;
 }
 
 }  // namespace
 
 StepKind train_step() {
-  return {"train", 1, {"examples", "base", "tokenizer", "flops_of"}, check_as<TrainStep>, forecast_train, run_train};
+  return {
+      "train", 2,         {"examples", "base", "tokenizer", "flops_of"}, check_as<TrainStep>, forecast_train, run_train,
+      {},      train_used};
 }
-StepKind eval_step() { return {"eval", 1, {"tasks", "model"}, check_as<EvalStep>, forecast_eval, run_eval}; }
+StepKind eval_step() {
+  return {"eval", 1, {"tasks", "model"}, check_as<EvalStep>, forecast_eval, run_eval, {}, eval_used};
+}
 
 }  // namespace retort::app

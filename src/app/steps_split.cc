@@ -48,13 +48,19 @@ Result<Forecast> forecast_split(const StepContext& context) {
   Expected all;
   for (const std::string& path : step.from) {
     RETORT_ASSIGN(const Expected some, expect_file(context, path, 0));
-    all.records += some.records;
-    all.bytes += some.bytes;
+    add_expected(all, some);
   }
+  const auto side = [&](double share, int64_t limit) {
+    Expected part = all;
+    part.records = all.records * share;
+    if (limit > 0) part.records = std::min(part.records, static_cast<double>(limit));
+    part.prompts = part.records;
+    return part;
+  };
   const double share = step.options.train_share;
   Forecast forecast{0.2, 0, 0, "a fraction of a second"};
-  forecast.outputs["train.jsonl"] = {all.records * share, all.bytes * share};
-  forecast.outputs["test.jsonl"] = {all.records * (1 - share), all.bytes * (1 - share)};
+  forecast.outputs["train.jsonl"] = side(share, 0);
+  forecast.outputs["test.jsonl"] = side(1 - share, step.options.test);
   return forecast;
 }
 

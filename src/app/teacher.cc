@@ -288,6 +288,8 @@ Result<std::unique_ptr<Teacher>> Teacher::start(const TeacherOptions& options, E
 }
 
 Teacher::Teacher(std::unique_ptr<State> state) : state_(std::move(state)) {}
+int64_t Teacher::tokens(std::string_view text) { return static_cast<int64_t>(pieces(text).size()); }
+
 Teacher::~Teacher() = default;
 std::string Teacher::url() const { return state_->server->url(); }
 int Teacher::port() const { return state_->server->port(); }

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "base/env.h"
 #include "base/result.h"
@@ -52,6 +53,8 @@ class Teacher {
   // Listens and returns. Errors: Invalid (options), Io (address, log file).
   static Result<std::unique_ptr<Teacher>> start(const TeacherOptions& options, Env& env);
   ~Teacher();
+  // Tokens of a text as it bills them: near what models count, without a vocabulary.
+  static int64_t tokens(std::string_view text);
   std::string url() const;  // "http://127.0.0.1:8090"
   int port() const;
 

@@ -19,7 +19,8 @@ struct CostRow {
   std::string run;    // which run or try of the stage: unique within the book
   std::string what;   // the model or the work: "gpt-large", "sft", ...
   // "done"; "failed": work or money without a usable result; "possibly charged": the outcome is not known, the worst
-  // case is booked; "resumed": work done again after an interruption.
+  // case is booked; "resumed": work done again after an interruption; "unfinished": of a step that has not booked yet
+  // (never in a book: `retort cost` finds it in the step's folder).
   std::string state = "done";
   int64_t requests = 0;
   int64_t tokens_in = 0;

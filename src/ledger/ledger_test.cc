@@ -149,13 +149,13 @@ TEST_F(Ledger, EveryForgeryOfTheProvenanceBookIsNamed) {
     const auto read = read_provenance(path("f"), system_env());
     EXPECT_TRUE(!read.ok() || read->size() < 6) << forged;
   }
-  // A line dropped from the middle names the first entry that no longer fits.
+  // A line dropped from the middle names the first that no longer fits.
   const size_t first = whole.find('\n') + 1, second = whole.find('\n', first) + 1;
   ASSERT_TRUE(system_env().write_file(path("f"), whole.substr(0, first) + whole.substr(second)).ok());
   const auto dropped = read_provenance(path("f"), system_env());
   ASSERT_FALSE(dropped.ok());
   EXPECT_EQ(dropped.error().code, Code::Corrupt);
-  EXPECT_NE(dropped.error().message.find("entry 1 "), std::string::npos) << dropped.error().message;
+  EXPECT_NE(dropped.error().message.find("line 2 "), std::string::npos) << dropped.error().message;
   // Every torn tail is mended and the chain goes on.
   const size_t last = whole.rfind('\n', whole.size() - 2) + 1;
   for (size_t n = last + 1; n < whole.size(); n += 7) {

@@ -33,8 +33,9 @@ Result<std::vector<ProvenanceEntry>> verify(const std::vector<std::string>& line
     const int64_t seq = static_cast<int64_t>(out.size());
     const auto broken = [&](std::string_view why) {
       return fail(Code::Corrupt,
-                  "{} entry {} is broken: {}; what follows it proves nothing, restore the book from a copy", path, seq,
-                  why);
+                  "{} line {} is broken: {}; what follows it proves nothing; restore the book from a copy, or move it "
+                  "away and another is begun",
+                  path, seq + 1, why);
     };
     auto entry = parse_entry(line);
     if (!entry.ok()) return broken(entry.error().message);
@@ -51,9 +52,9 @@ Result<std::vector<ProvenanceEntry>> verify(const std::vector<std::string>& line
 
 Result<ProvenanceBook> ProvenanceBook::open(const std::string& path, Env& env) {
   RETORT_ASSIGN(auto lines, AppendedLines::open(path, env));
-  RETORT_ASSIGN(const auto entries, verify(lines.found(), path));
-  const std::string head = entries.empty() ? kGenesis : entries.back().hash;
-  return ProvenanceBook(std::move(lines), static_cast<int64_t>(entries.size()), head);
+  RETORT_ASSIGN(auto entries, verify(lines.found(), path));
+  std::string head = entries.empty() ? kGenesis : entries.back().hash;
+  return ProvenanceBook(std::move(lines), std::move(entries), std::move(head));
 }
 
 Result<std::string> ProvenanceBook::append(const std::string& kind, const Json& payload) {

@@ -25,21 +25,26 @@ struct ProvenanceEntry {
 class ProvenanceBook {
  public:
   // Creates the book where absent, takes off a torn last line, and verifies the chain: Corrupt, naming the first broken
-  // entry, where it does not hold.
+  // line, where it does not hold.
   static Result<ProvenanceBook> open(const std::string& path, Env& env);
   // Durable when this returns. The new entry's hash.
   Result<std::string> append(const std::string& kind, const Json& payload);
+  const std::vector<ProvenanceEntry>& found() const { return found_; }  // entries at open()
   const std::string& head() const { return head_; }  // the last entry's hash; 64 zeros in an empty book
 
  private:
-  ProvenanceBook(AppendedLines lines, int64_t next, std::string head)
-      : lines_(std::move(lines)), next_(next), head_(std::move(head)) {}
+  ProvenanceBook(AppendedLines lines, std::vector<ProvenanceEntry> found, std::string head)
+      : lines_(std::move(lines)),
+        found_(std::move(found)),
+        next_(static_cast<int64_t>(found_.size())),
+        head_(std::move(head)) {}
   AppendedLines lines_;
+  std::vector<ProvenanceEntry> found_;
   int64_t next_;
   std::string head_;
 };
 
-// All entries, chain verified; NotFound where absent, Corrupt naming the first broken entry.
+// All entries, chain verified; NotFound where absent, Corrupt naming the first broken line.
 Result<std::vector<ProvenanceEntry>> read_provenance(const std::string& path, Env& env);
 
 }  // namespace retort::ledger

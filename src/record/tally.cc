@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <vector>
 
+#include <fmt/format.h>
+
 #include "record/codec.h"
 
 namespace retort {
@@ -41,6 +43,13 @@ Status decode(const Json& json, Tally& out) {
   RETORT_TRY(read.done());
   RETORT_TRY(decode_counts(json, "reasons", out.reasons));
   return decode_counts(json, "counts", out.counts);
+}
+
+std::string reasons_text(const Tally& tally) {
+  std::string text;
+  for (const auto& [reason, count] : tally.reasons)
+    text += fmt::format("{}{} {}", text.empty() ? "" : ", ", count, reason);
+  return text.empty() ? "none" : text;
 }
 
 void Accounting::in(const std::string& id) {

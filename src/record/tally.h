@@ -22,6 +22,8 @@ struct Tally {
 
 Json encode(const Tally& tally);
 Status decode(const Json& json, Tally& out);
+// "12 wrong_answer, 3 truncated", or "none".
+std::string reasons_text(const Tally& tally);
 
 class Accounting {
  public:

@@ -104,7 +104,7 @@ class Workspace {
     log_.reset();
     return env_.remove_all(folder_);
   }
-  int64_t lost_steps = 0;
+  int64_t lost_steps = 0, lost_tokens = 0;
   double lost_flops = 0, lost_seconds = 0;
 
  private:
@@ -117,6 +117,7 @@ class Workspace {
     });
     for_rows(lost, [&](const LogRow& row, std::string_view) {
       ++lost_steps;
+      lost_tokens += row.tokens;
       lost_flops += row.flops;
       lost_seconds += row.seconds;
     });
@@ -306,6 +307,7 @@ Json encode(const Report& r) {
            {{"seconds", r.seconds},
             {"resumed_from", r.resumed_from},
             {"lost_steps", r.lost_steps},
+            {"lost_tokens", r.lost_tokens},
             {"lost_flops", r.lost_flops},
             {"lost_seconds", r.lost_seconds}}}};
 }
@@ -358,6 +360,7 @@ Result<Report> run(const Options& given, const Task& task, Source<Example>& sour
 
   report.log = std::move(journal.log);
   report.lost_steps = workspace.lost_steps;
+  report.lost_tokens = workspace.lost_tokens;
   report.lost_flops = workspace.lost_flops;
   report.lost_seconds = workspace.lost_seconds;
   sum_up(report);
@@ -368,8 +371,9 @@ Result<Report> run(const Options& given, const Task& task, Source<Example>& sour
     merge(frozen, model_shape, trained, lora_shape);
   }
   model::HfDirectory content = directory(student, lora ? std::span<const float>(frozen) : trained);
-  content.extra_files = {{"train_log.jsonl", log_text(report.log)},
-                         {"train_report.json", encode(report).dump(2) + "\n"}};
+  content.extra_files = task.extra_files;
+  content.extra_files.emplace_back("train_log.jsonl", log_text(report.log));
+  content.extra_files.emplace_back("train_report.json", encode(report).dump(2) + "\n");
   RETORT_TRY(write_hf_directory(out, content, task.replace, env));
   if (lora) RETORT_TRY(env.rename(adapter_path, out + "/adapter"));
   RETORT_TRY(workspace.remove());

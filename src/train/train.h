@@ -23,6 +23,7 @@ struct Task {
   std::string tokenizer;  // from scratch: whose tokenizer to use; "": one learned from the examples
   std::string out;        // the directory to write; <out>.training holds checkpoints and the log until it is there
   bool replace = false;   // an existing `out` may be replaced
+  std::vector<std::pair<std::string, std::string>> extra_files;  // name, bytes: put beside the weights
 };
 
 struct Report {
@@ -36,6 +37,7 @@ struct Report {
   int64_t resumed_from = 0;  // step, 0 where this run began anew
   // Work that an interruption threw away: done after the last checkpoint.
   int64_t lost_steps = 0;
+  int64_t lost_tokens = 0;
   double lost_flops = 0, lost_seconds = 0;
   std::vector<LogRow> log;
 };
