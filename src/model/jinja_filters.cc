@@ -363,6 +363,7 @@ Value slice(Interpreter& in, const Value& v, Arguments& a) {
   sig.done();
   if (slices == 0) raise("slice: the number of slices is 0 or missing");
   if (slices > 100000) raise_limit("slice: {} slices are more than 100000", slices);
+  in.step(std::max<int64_t>(slices, 0));
   const std::vector<Value> items = items_of(in, v);
   std::vector<Value> out;
   auto at = items.begin();

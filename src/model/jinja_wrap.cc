@@ -45,8 +45,9 @@ class Pieces {
   }
   // A dash of two or more hyphens between words.
   bool dash(size_t i) const {
+    if (s_[i] != '-' || i == 0 || !word_or_mark(s_[i - 1])) return false;
     const size_t end = dashes(i);
-    return end >= i + 2 && end < s_.size() && word(s_[end]) && i > 0 && word_or_mark(s_[i - 1]);
+    return end >= i + 2 && end < s_.size() && word(s_[end]);
   }
   // A hyphen within a word: letters on both sides.
   bool hyphen(size_t i) const {
@@ -62,17 +63,28 @@ class Pieces {
   bool hyphens_;
 };
 
-bool blank(const Points& piece) { return std::all_of(piece.begin(), piece.end(), is_space); }
+struct Piece {
+  size_t begin = 0, end = 0;
+  size_t size() const { return end - begin; }
+};
 
-// How much of a word that is longer than a row goes into the `left` places.
-size_t cut_of(const Points& piece, size_t left, bool hyphens) {
-  if (!hyphens || piece.size() <= left) return left;
-  for (size_t i = left; i-- > 1;) {
-    if (piece[i] != '-') continue;
-    const auto end = piece.begin() + static_cast<std::ptrdiff_t>(i);
-    return std::any_of(piece.begin(), end, [](uint32_t c) { return c != '-'; }) ? i + 1 : left;
+bool blank(const Points& text, Piece piece) {
+  return std::all_of(text.begin() + static_cast<std::ptrdiff_t>(piece.begin),
+                     text.begin() + static_cast<std::ptrdiff_t>(piece.end), is_space);
+}
+
+// Where a word that is longer than a row is cut, for the `left` places of this one.
+size_t cut_of(const Points& text, Piece piece, size_t left, bool hyphens) {
+  const size_t whole = piece.begin + left;
+  if (!hyphens || piece.size() <= left) return whole;
+  for (size_t i = whole; i-- > piece.begin + 1;) {
+    if (text[i] != '-') continue;
+    for (size_t k = piece.begin; k < i; ++k) {
+      if (text[k] != '-') return i + 1;
+    }
+    return whole;
   }
-  return left;
+  return whole;
 }
 
 }  // namespace
@@ -80,38 +92,32 @@ size_t cut_of(const Points& piece, size_t left, bool hyphens) {
 std::vector<std::string> wrap(std::string_view text, size_t width, bool break_long, bool break_hyphens) {
   const Points points = code_points(text);
   const Pieces splitter(points, break_hyphens);
-  std::vector<Points> pieces;
-  const auto at = [&](size_t i) { return points.begin() + static_cast<std::ptrdiff_t>(i); };
-  for (size_t begin = 0; begin < points.size();) {
-    const size_t end = splitter.end_of(begin);
-    pieces.emplace_back(at(begin), at(end));
-    begin = end;
-  }
+  std::vector<Piece> pieces;
+  for (size_t begin = 0; begin < points.size(); begin = pieces.back().end)
+    pieces.push_back({begin, splitter.end_of(begin)});
   std::vector<std::string> rows;
   for (size_t next = 0; next < pieces.size();) {
-    if (!rows.empty() && blank(pieces[next])) ++next;
-    std::vector<Points> row;
-    size_t length = 0;
-    while (next < pieces.size() && length + pieces[next].size() <= width) {
-      length += pieces[next].size();
-      row.push_back(std::move(pieces[next++]));
-    }
+    if (!rows.empty() && blank(points, pieces[next]) && ++next == pieces.size()) break;
+    // Pieces lie one after another, so a row is a range too; `last` is where its last piece begins.
+    Piece row{pieces[next].begin, pieces[next].begin};
+    size_t last = row.begin;
+    const auto take = [&](size_t end) {
+      last = row.end;
+      row.end = end;
+    };
+    while (next < pieces.size() && row.size() + pieces[next].size() <= width) take(pieces[next++].end);
     if (next < pieces.size() && pieces[next].size() > width) {
-      Points& piece = pieces[next];
       if (break_long) {
-        const auto end = piece.begin() + static_cast<std::ptrdiff_t>(cut_of(piece, width - length, break_hyphens));
-        row.emplace_back(piece.begin(), end);
-        piece.erase(piece.begin(), end);
-      } else if (row.empty()) {
-        row.push_back(std::move(pieces[next++]));
+        take(cut_of(points, pieces[next], width - row.size(), break_hyphens));
+        pieces[next].begin = row.end;
+      } else if (row.size() == 0) {
+        take(pieces[next++].end);
       }
     }
-    if (!row.empty() && blank(row.back())) row.pop_back();
-    if (row.empty()) continue;
+    if (row.size() > 0 && blank(points, {last, row.end})) row.end = last;
+    if (row.size() == 0) continue;
     std::string out;
-    for (const Points& piece : row) {
-      for (const uint32_t c : piece) append_utf8(out, c);
-    }
+    for (size_t i = row.begin; i < row.end; ++i) append_utf8(out, points[i]);
     rows.push_back(std::move(out));
   }
   return rows;

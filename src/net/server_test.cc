@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
 #include <future>
@@ -72,10 +73,17 @@ class Socket {
     char buffer[4096];
     for (;;) {
       const auto n = ::recv(fd_, buffer, sizeof buffer, 0);
+      if (n < 0) EXPECT_NE(errno, EAGAIN) << "the server kept the connection, silent";
       if (n <= 0) return got;
       got.append(buffer, static_cast<size_t>(n));
       if (!enough.empty() && got.find(enough) != std::string::npos) return got;
     }
+  }
+  // The server has closed the connection, as far as can be seen without waiting.
+  bool closed() const {
+    char byte = 0;
+    const auto n = ::recv(fd_, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return n == 0 || (n < 0 && errno != EAGAIN);
   }
 
  private:
@@ -161,6 +169,38 @@ TEST(Server, Limits) {
   EXPECT_EQ(ask("GET / HT"), "");  // idle: closed without an answer
   EXPECT_THAT(ask("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2000\r\n\r\n"),
               StartsWith("HTTP/1.1 413"));
+}
+
+// A byte now and then does not hold a connection: the time is for the whole head, and for the whole body.
+TEST(Server, TricklingRequestsAreCutOff) {
+  ServerOptions options;
+  options.idle_timeout_ms = 200;
+  auto server = serve(echo, options);
+  for (const char* start : {"GET / HTTP/1.1\r\nX: ", "POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n"}) {
+    Socket raw(server->port());
+    raw.send(start);
+    EXPECT_TRUE(eventually([&] {
+      raw.send("a");
+      return raw.closed();
+    })) << start;
+  }
+}
+
+// What a client does not read is held up to a limit, and for a time.
+TEST(Server, ClientsThatDoNotReadAreCutOff) {
+  for (const bool slow : {true, false}) {
+    ServerOptions options;
+    if (slow) options.write_timeout_ms = 200;
+    std::promise<std::shared_ptr<Responder>> arrived;
+    auto server = serve([&](ServerRequest, std::shared_ptr<Responder> answer) { arrived.set_value(answer); }, options);
+    Socket raw(server->port());
+    raw.send("GET / HTTP/1.1\r\n\r\n");
+    const auto answer = arrived.get_future().get();
+    answer->begin(200, {});
+    // More than the system's buffers take; and, where time does not tell, more than the server holds (64 MiB).
+    for (int i = 0; i < (slow ? 48 : 120); ++i) answer->write(std::string(1 << 20, 'x'));
+    EXPECT_TRUE(eventually([&] { return answer->gone().requested(); })) << slow;
+  }
 }
 
 TEST(Server, ExpectContinue) {
