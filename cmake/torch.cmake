@@ -42,10 +42,11 @@ endif()
 file(GLOB torch_sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/train/torch/*.cc)
 add_library(retort_train_torch SHARED ${torch_sources} ${CMAKE_SOURCE_DIR}/src/train/layout.cc)
 target_include_directories(retort_train_torch PRIVATE ${CMAKE_SOURCE_DIR}/src)
-# -fopenmp only compiles: the one OpenMP runtime is the wheel's. The loops vectorise without trapping or errno semantics.
+# -fopenmp only compiles: the one OpenMP runtime is the wheel's. The loops vectorise without trapping or errno semantics
+# and fuse where the CPU can.
 target_compile_options(retort_train_torch PRIVATE ${RETORT_WARNINGS} -Wno-old-style-cast -Wno-shadow -fopenmp)
 set_source_files_properties(${CMAKE_SOURCE_DIR}/src/train/torch/loops.cc PROPERTIES COMPILE_OPTIONS
-                            "-O3;-fno-math-errno;-fno-trapping-math")
+                            "-O3;-fno-math-errno;-fno-trapping-math;-ffp-contract=fast")
 # The wheel's include folder brings a newer fmt than the system's; header-only, the two cannot meet.
 target_compile_definitions(retort_train_torch PRIVATE FMT_HEADER_ONLY)
 target_link_libraries(retort_train_torch PRIVATE torch_wheel Threads::Threads)

@@ -25,6 +25,8 @@ constexpr int kSpins = 2000;
 void pause_cpu() {
 #if defined(__x86_64__)
   _mm_pause();
+#elif defined(__aarch64__)
+  asm volatile("isb");  // as long as x86's pause; `yield` does nothing on most cores
 #else
   std::this_thread::yield();
 #endif

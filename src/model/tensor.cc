@@ -27,8 +27,8 @@ T load(const uint8_t* at) {
 
 float scale_at(const uint8_t* at) { return f16_to_f32(load<uint16_t>(at)); }
 
-// One block of 32 weights. Each product and sum is a rounded fp32 operation of its own: `term` is stored before the
-// offset is added (baseline x86-64 has no fused multiply-add to contract them to).
+// One block of 32 weights. Each product and sum is a rounded fp32 operation of its own: the compiler fuses none of them
+// (-ffp-contract=off).
 void block_to_f32(DType dtype, const uint8_t* block, float* out) {
   const float d = scale_at(block);
   switch (dtype) {
