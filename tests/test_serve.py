@@ -128,16 +128,17 @@ def test_completion_echo_scores_the_prompt(client, model):
 
 
 def test_completion_prompts_and_streaming(client, model):
-    ask = dict(model=model, prompt=["One two three", "Red green"], max_tokens=6, temperature=0, n=1)
+    ask = dict(model=model, prompt=["One two three", "Red green"], max_tokens=6, temperature=1.0, seed=4, n=2)
     whole = client.completions.create(**ask)
-    assert [c.index for c in whole.choices] == [0, 1]
+    assert [c.index for c in whole.choices] == [0, 1, 2, 3] and len({c.text for c in whole.choices}) == 4
     alone = client.completions.create(**{**ask, "prompt": "Red green"})
-    assert alone.choices[0].text == whole.choices[1].text  # batch composition changes nothing
-    texts = ["", ""]
-    for chunk in client.completions.create(**ask, stream=True):
+    assert [c.text for c in alone.choices] == [c.text for c in whole.choices[2:]]  # batch composition changes nothing
+    texts, usage = [""] * 4, None
+    for chunk in client.completions.create(**ask, stream=True, stream_options={"include_usage": True}):
         for choice in chunk.choices:
             texts[choice.index] += choice.text
-    assert texts == [c.text for c in whole.choices]
+        usage = chunk.usage or usage
+    assert texts == [c.text for c in whole.choices] and usage == whole.usage
 
 
 def test_streamed_logprobs_of_completions_equal_the_whole(client, model):
