@@ -158,11 +158,14 @@ Result<Json> training_json(const StepReport& step, const std::string& folder, En
   RETORT_ASSIGN(const double examples, get_double(data == nullptr ? Json() : *data, "examples", 0));
   RETORT_ASSIGN(const double cut, get_double(data == nullptr ? Json() : *data, "cut", 0));
   RETORT_ASSIGN(const double seconds, get_double(run == nullptr ? Json() : *run, "seconds", 0));
+  RETORT_ASSIGN(const double parameters, get_double(report, "parameters", 0));
+  RETORT_ASSIGN(const double trained_tokens, get_double(report, "tokens", 0));
+  RETORT_ASSIGN(const double flops, get_double(report, "flops", 0));
   return Json{{"step", step.id},
               {"label", step.id},
-              {"parameters", report.value("parameters", 0.0)},
-              {"tokens", report.value("tokens", 0.0)},
-              {"flops", report.value("flops", 0.0)},
+              {"parameters", parameters},
+              {"tokens", trained_tokens},
+              {"flops", flops},
               {"seconds", seconds},
               {"cut_share", examples > 0 ? cut / examples : 0.0},
               {"points", points}};

@@ -76,6 +76,8 @@ TEST(Yaml, CoreSchemaAndFaults) {
   ASSERT_TRUE(json.ok());
   EXPECT_EQ(to_text(*json), R"({"a":1,"b":"1","c":1.5,"d":"yes","e":null,"f":true})");
   EXPECT_FALSE(parse_yaml("a: [").ok());
+  EXPECT_FALSE(parse_yaml("a: \xFF").ok());
+  EXPECT_FALSE(parse_yaml(std::string_view("\x01\0\0\0\0\0\0b", 8)).ok());
   EXPECT_FALSE(parse_yaml("a: 1\na: 2\n").ok());
 }
 
@@ -83,6 +85,20 @@ TEST(Json, DepthIsBounded) {
   EXPECT_TRUE(parse_json(std::string(200, '[') + std::string(200, ']')).ok());
   EXPECT_FALSE(parse_json(std::string(100000, '[')).ok());
   EXPECT_FALSE(parse_json("{} x").ok());
+}
+
+TEST(Json, MembersKeepTheirOrderHoweverMany) {
+  std::string text = "{";
+  for (int i = 0; i < 300'000; ++i) text += fmt::format("\"k{}\":{},", i, i);  // in square time this would not end
+  const auto wide = parse_json(text + "\"k7\":\"again\",\"last\":[1,{\"a\":null}]}");
+  ASSERT_TRUE(wide.ok());
+  EXPECT_EQ(wide->size(), 300'001u);
+  EXPECT_EQ(wide->begin().key(), "k0");
+  EXPECT_EQ((*wide)["k7"], "again");
+  EXPECT_EQ(to_text(wide->back()), R"([1,{"a":null}])");
+  EXPECT_EQ(to_text(*parse_json(R"({"b":1,"a":2,"b":{"c":[[],{}]}})")), R"({"b":{"c":[[],{}]},"a":2})");
+  for (const char* bad : {"", "{", "[1,]", "{\"a\":1,}", "1e999", "\"\xFF\"", "nul"})
+    EXPECT_FALSE(parse_json(bad).ok()) << bad;
 }
 
 TEST(Money, ExactBothWays) {
@@ -119,6 +135,7 @@ TEST(Text, Utf8) {
   EXPECT_EQ(utf8_complete_prefix("a\xE2\x82\xAC"), 4u);
   EXPECT_EQ(nearest("lerning_rate", {"learning_rate", "batch"}), "learning_rate");
   EXPECT_EQ(nearest("zzzz", {"learning_rate", "batch"}), "");
+  EXPECT_EQ(nearest(std::string(64 << 20, 'x'), {"learning_rate", "batch"}), "");  // costs nothing
 }
 
 TEST(Hash, Sha256KnownAnswer) {

@@ -201,6 +201,9 @@ Result<Json> convert(const YAML::Node& node, int depth, int& nodes) {
 }  // namespace
 
 Result<Json> parse_yaml(std::string_view text) {
+  // yaml-cpp takes zero bytes for UTF-16 or UTF-32 and makes of them what is no UTF-8.
+  if (!is_utf8(text) || text.find('\0') != std::string_view::npos)
+    return fail(Code::Invalid, "not YAML: the text is not UTF-8 or holds a zero byte");
   try {
     int nodes = 0;
     return convert(YAML::Load(std::string(text)), 0, nodes);

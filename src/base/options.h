@@ -148,7 +148,7 @@ Status apply_set(Json& into, std::string_view assignment, SetAs as = SetAs::Text
 
 // YAML text as JSON: plain scalars become null, booleans, integers, doubles or strings by YAML 1.2's core schema;
 // quoted scalars are strings. Errors: Invalid with line and column. Anchors are resolved, duplicate keys refused, depth
-// bounded.
+// bounded, UTF-8 demanded.
 Result<Json> parse_yaml(std::string_view text);
 
 }  // namespace retort

@@ -134,6 +134,7 @@ std::string nearest(std::string_view word, const std::vector<std::string>& candi
   size_t least = std::max<size_t>(1, word.size() / 3) + 1;
   for (const std::string& candidate : candidates) {
     const size_t n = word.size(), m = candidate.size();
+    if (std::max(n, m) - std::min(n, m) >= least) continue;  // the distance is at least that: no table for long words
     std::vector<std::vector<size_t>> d(n + 1, std::vector<size_t>(m + 1));
     for (size_t i = 0; i <= n; ++i) d[i][0] = i;
     for (size_t j = 0; j <= m; ++j) d[0][j] = j;

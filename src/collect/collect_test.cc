@@ -322,8 +322,8 @@ TEST_F(Collect, NothingButGarbageEndsTheRunAndRejectsNothing) {
   const Outcome out = collect(garbage);
   ASSERT_FALSE(out.tally.ok());
   EXPECT_EQ(out.tally.error().code, Code::Unavailable);
-  for (const char* part : {kEndpoint, " of 15 samples were given up", " failed", "the scripted teacher is away", "sample ",
-                           "is booked", "run the same command again"})
+  for (const char* part : {kEndpoint, " of 15 samples were given up", " failed", "the scripted teacher is away",
+                           "sample ", "is booked", "run the same command again"})
     EXPECT_NE(out.tally.error().message.find(part), std::string::npos) << out.tally.error().message;
   EXPECT_LT(garbage.asked.size(), 15u * 2);  // it gave up before all had been tried to the end
   const auto spent = spend();

@@ -1,5 +1,6 @@
 #include "collect/import.h"
 
+#include <algorithm>
 #include <unordered_set>
 #include <utility>
 
@@ -44,7 +45,7 @@ Result<Answered> read_gsm8k(const Prompt& prompt) {
 
 Result<Answered> read_dialogue(const Prompt& prompt) {
   const Json* turns = find(prompt.meta, "answered");
-  if (turns == nullptr || turns->empty())
+  if (turns == nullptr || !turns->is_array() || turns->empty())
     return fail(Code::Invalid, "the dialogue does not end with the assistant's turn");
   Message message;
   RETORT_TRY(decode((*turns)[0], message));
@@ -78,11 +79,11 @@ std::string without_annotations(std::string_view solution) {
     const size_t open = solution.find("<<");
     out += solution.substr(0, open);
     if (open == std::string_view::npos) break;
-    const size_t close = solution.find(">>", open);
-    const size_t line = solution.find('\n', open);
-    if (close == std::string_view::npos || line < close) {  // not an annotation
-      out += "<<";
-      solution.remove_prefix(open + 2);
+    const size_t line = std::min(solution.find('\n', open), solution.size());
+    const size_t close = solution.substr(0, line).find(">>", open);
+    if (close == std::string_view::npos) {  // no annotation is left in this line
+      out += solution.substr(open, line - open);
+      solution.remove_prefix(line);
     } else {
       solution.remove_prefix(close + 2);
     }

@@ -380,6 +380,8 @@ TEST(TextStream, PiecesAddUpWhateverTheBorders) {
       {"<think>a</think>b", {}, false, false, "<think>a</think>b", "", "<think>a</think>b", false},
       {"one STOP two", {"STOP"}, true, false, "one ", "", "one ", true},
       {"STSTOP", {"STOP", "XX"}, true, false, "ST", "", "ST", true},
+      {"xabcde", {"cd", "abcde"}, true, false, "xab", "", "xab", true},  // "cd" is whole before "abcde" is
+      {"xabcd", {"cd", "abcd"}, true, false, "x", "", "x", true},
       {"almost STO", {"STOP"}, true, false, "almost STO", "", "almost STO", false},
       {"h\xc3\xa9 \xf0\x9f\x98\x80!",
        {},

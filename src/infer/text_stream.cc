@@ -25,8 +25,14 @@ TextStream::TextStream(std::vector<std::string> stops, bool split_thought, bool 
 bool TextStream::push(std::string_view bytes, TextPiece& out) {
   pending_ += bytes;
   // A stop string lies in pending_ as a whole: whatever could begin one was held back.
-  size_t cut = std::string::npos;
-  for (const std::string& stop : stops_) cut = std::min(cut, pending_.find(stop));
+  // Of several, the one that is whole first counts, of those the longest: so where tokens end decides nothing.
+  size_t cut = std::string::npos, end = std::string::npos;
+  for (const std::string& stop : stops_) {
+    const size_t at = pending_.find(stop);
+    if (at == std::string::npos || at + stop.size() > end) continue;
+    cut = at + stop.size() < end ? at : std::min(cut, at);
+    end = at + stop.size();
+  }
   if (cut != std::string::npos) {
     pending_.resize(cut);
     finish(out);

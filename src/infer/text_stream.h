@@ -1,7 +1,7 @@
-// TextStream: from token bytes to text that may be shown. It ends the text before the first stop string (also where
-// that spans tokens), holds back what may still become part of one or of a UTF-8 sequence, and splits a leading
-// <think>...</think> into reasoning and content (model/think.h). Pieces taken one after another add up to the whole,
-// whatever the token borders.
+// TextStream: from token bytes to text that may be shown. It ends the text before the stop string that is whole first
+// (also where that spans tokens), holds back what may still become part of one or of a UTF-8 sequence, and splits a
+// leading <think>...</think> into reasoning and content (model/think.h). Pieces taken one after another add up to the
+// whole, whatever the token borders.
 #pragma once
 
 #include <string>

@@ -12,22 +12,27 @@ bool known_state(const std::string& state) {
   return state == "done" || state == "failed" || state == "possibly charged" || state == "resumed";
 }
 
+// Sums stay at the ends of their range: a row may hold any number.
+void add(int64_t& sum, int64_t value) {
+  if (__builtin_add_overflow(sum, value, &sum)) sum = value < 0 ? INT64_MIN : INT64_MAX;
+}
+
 void add(StageCost& sum, const CostRow& row) {
-  sum.requests += row.requests;
-  sum.tokens_in += row.tokens_in;
-  sum.tokens_out += row.tokens_out;
+  add(sum.requests, row.requests);
+  add(sum.tokens_in, row.tokens_in);
+  add(sum.tokens_out, row.tokens_out);
   sum.flops += row.flops;
   sum.seconds += row.seconds;
-  sum.usd_micros += row.usd_micros;
-  if (row.state == "possibly charged") sum.possibly_usd_micros += row.usd_micros;
+  add(sum.usd_micros, row.usd_micros);
+  if (row.state == "possibly charged") add(sum.possibly_usd_micros, row.usd_micros);
   if (row.state == "failed") {
-    sum.failed_usd_micros += row.usd_micros;
+    add(sum.failed_usd_micros, row.usd_micros);
     sum.failed_seconds += row.seconds;
-    sum.failed_requests += row.requests;
+    add(sum.failed_requests, row.requests);
   }
   if (row.state == "resumed") {
     sum.resumed_seconds += row.seconds;
-    sum.resumed_requests += row.requests;
+    add(sum.resumed_requests, row.requests);
   }
 }
 

@@ -8,7 +8,7 @@ namespace retort::net {
 namespace {
 
 bool host_ok(std::string_view host, bool bracketed) {
-  if (host.empty() || host.size() > 253) return false;
+  if (host.empty() || host.size() > 253 || bracketed != (host.find(':') != std::string_view::npos)) return false;
   for (const char c : host) {
     const bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z');
     if (bracketed ? !(alnum || c == ':' || c == '.' || c == '%') : !(alnum || c == '-' || c == '.' || c == '_'))

@@ -23,9 +23,9 @@ TEST(Url, Parts) {
 }
 
 TEST(Url, RefusesAndHidesSecrets) {
-  for (const char* bad :
-       {"", "example.com/v1", "ftp://x/", "http://", "http://a b/", "http://h:0/", "http://h:65536/", "http://h:8x/",
-        "http://[::1/", "http://[::1]x/", "http://h\r\nX: y/", "file:///etc/passwd", "http://ex\"ample/"}) {
+  for (const char* bad : {"http://[fe80%251]/", "", "example.com/v1", "ftp://x/", "http://", "http://a b/",
+                          "http://h:0/", "http://h:65536/", "http://h:8x/", "http://[::1/", "http://[::1]x/",
+                          "http://h\r\nX: y/", "file:///etc/passwd", "http://ex\"ample/"}) {
     const auto url = parse_url(bad);
     ASSERT_FALSE(url.ok()) << bad;
     EXPECT_EQ(url.error().code, Code::Invalid);

@@ -28,11 +28,17 @@ class Reader {
     if (status_.ok() && out.empty()) status_ = fail(Code::Invalid, "`{}` is empty", key);
     return *this;
   }
-  // Absent or null: 0.
-  Reader& count(std::string_view key, int64_t& out) { return take(get_int(json_, key, 0), out); }
+  // Absent or null: 0. Bounded, so that sums over all records of a file stay in 64 bits.
+  Reader& count(std::string_view key, int64_t& out) {
+    constexpr int64_t kMost = int64_t{1} << 40;
+    take(get_int(json_, key, 0), out);
+    if (status_.ok() && (out < 0 || out > kMost))
+      status_ = fail(Code::Invalid, "`{}` is {}, no count from 0 to {}", key, out, kMost);
+    return *this;
+  }
   Reader& number(std::string_view key, int& out) {
     int64_t wide = 0;
-    count(key, wide);
+    take(get_int(json_, key, 0), wide);
     if (status_.ok() && (wide < std::numeric_limits<int>::min() || wide > std::numeric_limits<int>::max()))
       status_ = fail(Code::Invalid, "`{}` is {}, outside 32 bits", key, wide);
     if (status_.ok()) out = static_cast<int>(wide);

@@ -5,6 +5,8 @@
 namespace retort {
 namespace {
 
+constexpr size_t kMostMembers = 256;  // of a message: its extra ones are copied one by one, each looked up among all
+
 bool own_member(const std::string& key) {
   return key == "role" || key == "content" || key == "reasoning_content" || key == "reasoning";
 }
@@ -43,6 +45,7 @@ Json encode(const Message& message) {
 
 Status decode(const Json& json, Message& out) {
   if (!json.is_object()) return fail(Code::Invalid, "a message must be a JSON object, not {}", json.type_name());
+  if (json.size() > kMostMembers) return fail(Code::Invalid, "a message has {} members; are they one?", json.size());
   out = Message();
   RETORT_ASSIGN(out.role, need_string(json, "role"));
   if (out.role.empty()) return fail(Code::Invalid, "`role` is empty");

@@ -132,6 +132,16 @@ TYPED_TEST(RoundTrip, WrongTypesAreNamed) {
 }
 
 // 20,000 damaged lines: never a crash, and what decodes encodes.
+TEST(Score, CountsAreBounded) {
+  Score score;
+  for (const char* tokens : {"-1", "9223372036854775807"}) {
+    const auto json = parse_json(fmt::format(R"({{"id":"s","prompt_id":"p","tokens":{}}})", tokens));
+    const Status status = decode(*json, score);
+    ASSERT_FALSE(status.ok());
+    EXPECT_NE(status.error().message.find("`tokens`"), std::string::npos) << status.error().message;
+  }
+}
+
 TYPED_TEST(RoundTrip, DamagedBytesNeverCrash) {
   Random random(9);
   int decoded = 0;
@@ -159,6 +169,13 @@ TEST(Message, RoundTripKeepsEveryMember) {
       EXPECT_EQ(back, m);
     }
   }
+}
+
+TEST(Message, TooManyMembersAreNoMessage) {
+  Json json = {{"role", "user"}, {"content", "x"}};
+  for (int i = 0; i < 300; ++i) json[std::to_string(i)] = i;
+  Message message;
+  EXPECT_EQ(decode(json, message).error().code, Code::Invalid);
 }
 
 TEST(Message, PartsAndReasoningNames) {

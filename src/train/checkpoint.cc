@@ -95,15 +95,17 @@ Result<Journal> read_checkpoint(const std::string& path, const std::string& fing
   if (!header.ok()) return corrupt(header.error().message);
 
   Journal journal;
-  RETORT_ASSIGN(journal.fingerprint, need_string(*header, "fingerprint"));
+  auto belongs_to = need_string(*header, "fingerprint");
+  if (!belongs_to.ok()) return corrupt(belongs_to.error().message);
+  journal.fingerprint = std::move(*belongs_to);
   if (journal.fingerprint != fingerprint)
     return fail(Code::Invalid, "checkpoint {} belongs to a run with other options, examples or base", path);
   if (floats != state.weights.size()) return corrupt("it holds another number of weights");
   const Json* log = find(*header, "log");
   if (log == nullptr || !log->is_array()) return corrupt("its header has no log");
   for (const Json& row : *log) {
-    journal.log.emplace_back();
-    RETORT_TRY(decode(row, journal.log.back()));
+    const Status read = decode(row, journal.log.emplace_back());
+    if (!read.ok()) return corrupt(read.error().message);
   }
   const char* from = bytes.data() + kFixed + header_size;
   for (const std::span<float> into : {state.weights, state.first, state.second}) {

@@ -269,11 +269,11 @@ std::optional<Answer> extract_answer(std::string_view text) {
   }
   if (auto found = last_hash(body)) return Answer{*found, "hash"};
   if (auto found = last_phrase(body, lower_ascii(body))) return Answer{*found, "phrase"};
-  if (body.size() <= kShortLine && body.find('\n') == std::string_view::npos &&
-      body.find(' ') == std::string_view::npos)
-    return Answer{undress(body), "line"};
+  const bool short_line = body.size() <= kShortLine && body.find('\n') == std::string_view::npos;
+  const std::string line = short_line ? undress(body) : "";
+  if (!line.empty() && body.find(' ') == std::string_view::npos) return Answer{line, "line"};
   if (auto found = last_number(body)) return Answer{*found, "last_number"};
-  if (body.size() <= kShortLine && body.find('\n') == std::string_view::npos) return Answer{undress(body), "line"};
+  if (!line.empty()) return Answer{line, "line"};
   return std::nullopt;
 }
 

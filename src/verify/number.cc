@@ -419,9 +419,8 @@ NumberReading read_in_sentence(std::string_view answer) {
   return read_plain(answer.substr(first));
 }
 
-}  // namespace
-
-std::string undressed(std::string_view given) {
+// One pass of undressed().
+std::string undressed_once(std::string_view given) {
   std::string text(given);
   for (const char c : {'\n', '\t', '\r'}) std::replace(text.begin(), text.end(), c, ' ');
   for (size_t at = text.find("\\!"); at != std::string::npos; at = text.find("\\!", at)) {  // 32,\! 349
@@ -465,6 +464,16 @@ std::string undressed(std::string_view given) {
     if (front > 0) out.erase(0, front), again = true;
   }
   return out;
+}
+
+}  // namespace
+
+std::string undressed(std::string_view given) {
+  std::string text = undressed_once(given);
+  // What one pass took off may have joined what stood around it: "\\~" is "\ " then. Each pass that changes something
+  // leaves fewer backslashes, odd characters or bytes, so this ends.
+  for (std::string next = undressed_once(text); next != text; next = undressed_once(text)) text = std::move(next);
+  return text;
 }
 
 NumberReading read_number(std::string_view answer, bool loose) {

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "verify/judge.h"
+#include "verify/number.h"
 
 namespace retort::verify {
 namespace {
@@ -100,6 +101,12 @@ TEST(Equal, FollowsItsRules) {
   }
 }
 
+TEST(Equal, UndressingTwiceIsUndressingOnce) {
+  for (const char* text : {"\\~1, 2\\~}", "\\\\!!5", "$ $x", "\\text{\\text{a}} \\left\\left("})
+    EXPECT_EQ(undressed(undressed(text)), undressed(text)) << text;
+  EXPECT_EQ(undressed("\\~1"), "1");
+}
+
 TEST(Equal, VotesForTheSameNumberShareAKey) {
   for (const char* a : {"0.5", "1/2", "\\frac{1}{2}", "$0.50", ".5", "50/100", "x = 1/2"})
     EXPECT_EQ(vote_key(a), "n:1/2") << a;
@@ -146,6 +153,7 @@ TEST(Extract, FindsTheFinalAnswer) {
     EXPECT_EQ(answer->how, row.how) << row.text;
   }
   EXPECT_FALSE(extract_answer(""));
+  EXPECT_FALSE(extract_answer("**...**"));
   EXPECT_FALSE(extract_answer("<think>the answer is 5"));
   EXPECT_FALSE(
       extract_answer("I cannot say what it is, and there is nothing that would tell me more about it at all."));
