@@ -69,14 +69,16 @@ def test_chat_is_an_answer_and_usage_counts_it(client, model):
 def test_streaming_equals_whole(client, model, sampling):
     ask = dict(model=model, messages=HI, max_tokens=24, n=2, **sampling)
     whole = client.chat.completions.create(**ask)
-    texts, finishes, usage = ["", ""], [None, None], None
+    texts, finishes, usage, roles = ["", ""], [None, None], None, [[], []]
     for chunk in client.chat.completions.create(**ask, stream=True, stream_options={"include_usage": True}):
         for choice in chunk.choices:
             texts[choice.index] += choice.delta.content or ""
             finishes[choice.index] = choice.finish_reason or finishes[choice.index]
+            roles[choice.index].append(choice.delta.role)
         usage = chunk.usage or usage
     assert texts == [c.message.content for c in whole.choices]
     assert finishes == [c.finish_reason for c in whole.choices]
+    assert all(role[0] == "assistant" and not any(role[1:]) for role in roles)
     assert usage == whole.usage
 
 
@@ -174,10 +176,11 @@ def test_prompts_as_tokens(client, model):
     assert both.choices[1].text == want.choices[0].text
 
 
-def test_a_temperature_next_to_nothing_is_greedy(client, model):
-    texts = [client.chat.completions.create(model=model, messages=HI, max_tokens=6, seed=1, temperature=t).choices[0].message.content
-             for t in (0, 1e-9, 1e-320)]
-    assert texts[0] and texts == texts[:1] * 3
+def test_a_temperature_or_share_next_to_nothing_is_greedy(client, model):
+    knobs = [{"temperature": 0}, {"temperature": 1e-9}, {"temperature": 1e-320}, {"temperature": 2, "top_p": 1e-9},
+             {"temperature": 2, "extra_body": {"top_k": 1}}]
+    texts = [client.chat.completions.create(model=model, messages=HI, max_tokens=6, seed=1, **k).choices[0].message.content for k in knobs]
+    assert texts[0] and texts == texts[:1] * 5
 
 
 @pytest.mark.parametrize("extra, param", [
