@@ -1,19 +1,35 @@
 # retort_module(<name> USES <modules> LIBS <outside libraries>): the folder src/<name> as a static library
 # `retort_<name>`, and its *_test.cc files as one test program `<name>_test`. A module may include only the modules that
 # USES names; `./dev layers` checks that and that they stand on earlier lines.
+# Each <noun>_fuzz.cc becomes a program <name>_<noun>_fuzz: under libFuzzer where RETORT_SANITIZE names the fuzzer (preset
+# fuzz), elsewhere with src/base/fuzz/main.cc, which runs it on a fixed number of inputs as a test.
 set(RETORT_WARNINGS -Wall -Wextra -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Woverloaded-virtual
-    -Wimplicit-fallthrough -Wno-missing-field-initializers -Wno-restrict)
+    -Wimplicit-fallthrough -Wno-missing-field-initializers
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>)
 
 if(RETORT_SANITIZE)
   add_compile_options(-fsanitize=${RETORT_SANITIZE} -fno-omit-frame-pointer -fno-sanitize-recover=all)
   add_link_options(-fsanitize=${RETORT_SANITIZE})
 endif()
 
+if(RETORT_SANITIZE MATCHES "fuzzer")
+  add_library(retort_fuzz INTERFACE)
+  target_link_options(retort_fuzz INTERFACE -fsanitize=fuzzer)
+else()
+  add_library(retort_fuzz OBJECT ${CMAKE_SOURCE_DIR}/src/base/fuzz/main.cc)
+  target_include_directories(retort_fuzz PRIVATE ${CMAKE_SOURCE_DIR}/src)
+  target_compile_options(retort_fuzz PRIVATE ${RETORT_WARNINGS})
+  file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/crashes)
+endif()
+add_custom_target(fuzzers)  # all of them
+
 function(retort_module name)
   cmake_parse_arguments(M "" "" "USES;LIBS" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${name}/*.cc)
   set(tests ${sources})
   list(FILTER tests INCLUDE REGEX "_test\\.cc$")
+  set(fuzzers ${sources})
+  list(FILTER fuzzers INCLUDE REGEX "_fuzz\\.cc$")
   list(FILTER sources EXCLUDE REGEX "_(test|bench|fuzz)\\.cc$")
   list(FILTER sources EXCLUDE REGEX "/main\\.cc$")
   set(uses ${M_USES})
@@ -39,4 +55,16 @@ function(retort_module name)
     add_test(NAME ${name}_test COMMAND ${name}_test)
     set_tests_properties(${name}_test PROPERTIES TIMEOUT 600)
   endif()
+  foreach(source ${fuzzers})
+    get_filename_component(noun ${source} NAME_WE)
+    set(fuzzer ${name}_${noun})
+    add_executable(${fuzzer} ${source})
+    target_link_libraries(${fuzzer} PRIVATE retort_${name} retort_fuzz)
+    target_compile_options(${fuzzer} PRIVATE ${RETORT_WARNINGS} -O0)  # what is slow here is the compiler
+    add_dependencies(fuzzers ${fuzzer})
+    if(NOT RETORT_SANITIZE MATCHES "fuzzer")
+      add_test(NAME ${fuzzer} COMMAND ${fuzzer} WORKING_DIRECTORY ${CMAKE_BINARY_DIR}/crashes)
+      set_tests_properties(${fuzzer} PROPERTIES TIMEOUT 300)
+    endif()
+  endforeach()
 endfunction()
