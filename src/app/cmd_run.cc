@@ -39,7 +39,7 @@ std::string machine_name() {
 void print_forecast(const std::vector<StepReport>& steps) {
   double seconds = 0, low = 0, high = 0;
   UsdMicros usd = 0;
-  // Times that depend on the lengths of answers that do not exist yet are ranges.
+  // From short answers on a free machine to long ones on one as busy as now.
   const auto range = [](double least, double most) {
     const std::string from = format_duration(least), to = format_duration(most);
     return from == to ? from : from + " to " + to;

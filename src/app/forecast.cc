@@ -29,6 +29,7 @@ constexpr double kLowShare = 0.25, kTypicalShare = 0.5;
 // Around the length of what a student learned from.
 constexpr double kShorter = 0.7, kLonger = 1.5;
 constexpr uint16_t kOneF16 = 0x3c00;
+constexpr size_t kFewestRounds = 9;  // of a measurement
 
 std::string joined(const std::vector<Message>& messages) {
   std::string text;
@@ -47,7 +48,7 @@ SampleText text_of(const std::string& line) {
   return text;
 }
 
-double measure(int width, int ffn, int rows, bool integer) {
+Span measure(int width, int ffn, int rows, bool integer) {
   TaskPool pool;
   const auto weights = integer ? kernels::Matrix::pack_int8(
                                      kernels::MatrixKind::Int8, ffn, width,
@@ -63,15 +64,17 @@ double measure(int width, int ffn, int rows, bool integer) {
   kernels::Activations scratch;
   const kernels::Product product{&weights, y.data(), ffn};
   const auto now = [] { return std::chrono::steady_clock::now(); };
-  // The best round counts: others that work on the machine take some away, and will not do so for the whole run.
-  double best = 1;
+  const double operations = 2.0 * rows * width * ffn;
+  std::vector<double> times;  // seconds; the first one, which also wakes the threads, is left out
+  kernels::linear(pool, x.data(), width, rows, {&product, 1}, scratch);
   const auto start = now();
-  while (now() - start < std::chrono::milliseconds(100)) {
+  while (times.size() < kFewestRounds || now() - start < std::chrono::milliseconds(200)) {
     const auto began = now();
     kernels::linear(pool, x.data(), width, rows, {&product, 1}, scratch);
-    best = std::min(best, std::chrono::duration<double>(now() - began).count());
+    times.push_back(std::chrono::duration<double>(now() - began).count());
   }
-  return 2.0 * rows * width * ffn / best;
+  std::sort(times.begin(), times.end());
+  return {times.front() / operations, times[times.size() / 2] / operations};  // the best, and the median
 }
 
 }  // namespace
@@ -179,26 +182,28 @@ MeanTokens mean_tokens(const Expected& file, const TokenCounter& counter) {
   return mean;
 }
 
-double product_rate(const ExpectedModel& model, int rows) {
+Span operation_seconds(const ExpectedModel& model, int rows) {
   static std::mutex mutex;
-  static std::map<std::tuple<int, int, int, bool>, double> known;
+  static std::map<std::tuple<int, int, int, bool>, Span> known;
   const int width = std::max(1, model.width / kernels::kBlock) * kernels::kBlock, ffn = std::max(16, model.ffn);
   const std::lock_guard lock(mutex);
-  const auto [it, fresh] = known.emplace(std::tuple(width, ffn, rows, model.integer), 0.0);
+  const auto [it, fresh] = known.emplace(std::tuple(width, ffn, rows, model.integer), Span());
   if (fresh) it->second = measure(width, ffn, rows, model.integer);
   return it->second;
 }
 
-double training_rate(const ExpectedModel& model) {
+Span training_seconds(const ExpectedModel& model) {
   ExpectedModel plain = model;
   plain.integer = false;  // whatever the base's file holds, training is in fp32
-  return kTrainShare * product_rate(plain, kReadRows);
+  const Span product = operation_seconds(plain, kReadRows);
+  return {product.low / kTrainShare, product.high / kTrainShare};
 }
 
-double answering_seconds(const ExpectedModel& model, double asked, double made, int concurrency) {
-  if (model.parameters <= 0) return 0;
-  return 2 * model.parameters / kAnswerShare *
-         (asked / product_rate(model, kReadRows) + made / product_rate(model, std::max(1, concurrency)));
+Span answering_seconds(const ExpectedModel& model, double asked, double made, int concurrency) {
+  if (model.parameters <= 0) return {};
+  const double each = 2 * model.parameters / kAnswerShare;
+  const Span read = operation_seconds(model, kReadRows), write = operation_seconds(model, std::max(1, concurrency));
+  return {each * (asked * read.low + made * write.low), each * (asked * read.high + made * write.high)};
 }
 
 AnswerTokens answer_tokens(const ExpectedModel& model, int max_tokens) {

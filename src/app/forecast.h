@@ -4,6 +4,7 @@
 // the products of the model in question.
 #pragma once
 
+#include <cmath>
 #include <optional>
 #include <string>
 #include <vector>
@@ -50,15 +51,21 @@ struct MeanTokens {
 };
 MeanTokens mean_tokens(const Expected& file, const TokenCounter& counter);
 
-// fp32 operations a second, on all threads, of products as this model has them with `rows` tokens at once; measured in
-// about 100 ms, once for each shape, as if nothing else ran.
-double product_rate(const ExpectedModel& model, int rows);
+// From the machine as it would be if nothing else ran on it, to the machine as busy as it is now.
+struct Span {
+  double low = 0, high = 0;
+  double middle() const { return std::sqrt(low * high); }
+};
 
-// Operations a second that training this model reaches.
-double training_rate(const ExpectedModel& model);
+// Seconds of an operation, on all threads, in products as this model has them with `rows` tokens at once; measured in
+// about 200 ms, once for each shape.
+Span operation_seconds(const ExpectedModel& model, int rows);
+
+// Seconds of an operation of training this model.
+Span training_seconds(const ExpectedModel& model);
 
 // Seconds that a model here takes to read `asked` tokens and to make `made`, `concurrency` answers at once.
-double answering_seconds(const ExpectedModel& model, double asked, double made, int concurrency);
+Span answering_seconds(const ExpectedModel& model, double asked, double made, int concurrency);
 
 // The answers' tokens that a forecast reckons with: what a student learned to write, where that is known.
 struct AnswerTokens {

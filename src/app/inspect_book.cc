@@ -89,8 +89,8 @@ std::string lineage_text(const Json& provenance, int indent) {
                        member(*examples, "sha256"));
     if (const Json* teachers = find(*examples, "teachers"); teachers != nullptr && teachers->is_array())
       for (const Json& t : *teachers)
-        out += fmt::format("{}  {} of {}, permission {:.12}\n", space, count_in(t, "examples"),
-                           member(t, "teacher"), member(t, "permission_hash"));
+        out += fmt::format("{}  {} of {}, permission {:.12}\n", space, count_in(t, "examples"), member(t, "teacher"),
+                           member(t, "permission_hash"));
   }
   for (const char* part : {"base", "tokenizer"}) {
     const Json* from = find(provenance, part);

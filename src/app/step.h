@@ -39,8 +39,8 @@ struct Expected {
   ExpectedModel model;
 };
 
-// What a step is expected to need; sums over steps are what --dry-run prints. `low` and `high` bound the seconds where
-// they depend on lengths that nobody knows yet, else they are 0.
+// What a step is expected to need; sums over steps are what --dry-run prints. `low` and `high` bound the seconds of
+// work of models, which hangs on what else the machine does and on lengths that nobody knows yet; else they are 0.
 struct Forecast {
   double seconds = 0;
   int64_t tokens = 0;                            // made by a model or trained on

@@ -192,14 +192,14 @@ Result<Forecast> forecast_collect(const StepContext& context) {
     forecast.seconds = requests / 400;  // answers that one core stores durably in a second
   } else {
     const auto seconds = [&](double tokens) {
-      // Elsewhere: 50 tokens a second an answer.
-      return job.serve.empty()
-                 ? requests * (1 + tokens / 50) / job.options.concurrency
-                 : answering_seconds(served, requests * asked, requests * tokens, job.options.concurrency);
+      if (!job.serve.empty())
+        return answering_seconds(served, requests * asked, requests * tokens, job.options.concurrency);
+      const double elsewhere = requests * (1 + tokens / 50) / job.options.concurrency;  // 50 tokens a second an answer
+      return Span{elsewhere, elsewhere};
     };
-    forecast.seconds = seconds(made.typical);
-    forecast.low = seconds(made.low);
-    forecast.high = seconds(made.high);
+    forecast.seconds = seconds(made.typical).middle();
+    forecast.low = seconds(made.low).low;
+    forecast.high = seconds(made.high).high;
   }
   forecast.basis = fmt::format("{:.0f} requests, {:.0f} tokens each, cap {}", requests, made.typical, format_usd(cap));
   traces.prompts = traces.records;

@@ -222,13 +222,15 @@ Result<Forecast> forecast_train(const StepContext& context) {
   else if (other != context.expected.end())
     student.flops = other->second.model.flops;
   if (passes > 0) tokens = student.flops / passes;
-  const double rate = training_rate(student);
+  const Span operation = training_seconds(student);
   student.answer_tokens = mean.answer;
   Forecast forecast;
   forecast.tokens = static_cast<int64_t>(tokens);
-  forecast.seconds = student.flops / rate;
+  forecast.low = student.flops * operation.low;
+  forecast.high = student.flops * operation.high;
+  forecast.seconds = student.flops * operation.middle();
   forecast.basis = fmt::format("{:.0f} examples of {:.0f} tokens, {} FLOPs at {} a second", examples.records, each,
-                               format_count(student.flops), format_count(rate));
+                               format_count(student.flops), format_count(1 / operation.middle()));
   Expected made;
   made.model = student;
   forecast.outputs["model"] = made;
@@ -319,9 +321,9 @@ Result<Forecast> forecast_eval(const StepContext& context) {
   };
   Forecast forecast;
   forecast.tokens = static_cast<int64_t>(answers * made.typical);
-  forecast.seconds = seconds(made.typical);
-  forecast.low = seconds(made.low);
-  forecast.high = seconds(made.high);
+  forecast.seconds = seconds(made.typical).middle();
+  forecast.low = seconds(made.low).low;
+  forecast.high = seconds(made.high).high;
   forecast.basis = fmt::format("{:.0f} answers of {:.0f} to {:.0f} tokens", answers, made.low, made.high);
   return forecast;
 }
