@@ -4,9 +4,11 @@
 
 #include <cmath>
 #include <cstring>
+#include <fstream>
 #include <numeric>
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "train/tiny_model.h"
 
@@ -143,6 +145,32 @@ TEST(Backend, PeakStaysFarUnderTheLogits) {
   const int64_t peak = backend->take_peak_bytes(), logits = int64_t{2048} * shape.vocab * 4;
   EXPECT_LT(peak, logits / 6);
   EXPECT_GT(peak, int64_t{2048} * shape.hidden * 4) << "the counter counts nothing";
+}
+
+int64_t resident_bytes() {
+  std::ifstream file("/proc/self/statm");
+  int64_t size = 0, resident = 0;
+  file >> size >> resident;
+  return resident * ::sysconf(_SC_PAGESIZE);
+}
+
+TEST(Backend, MemoryGoesBackWithTheBackend) {
+  Shape shape = tiny_shape();
+  shape.hidden = 256;
+  shape.head_dim = 64;
+  shape.ffn = 1024;
+  BackendSpec spec;
+  spec.shape = shape;
+  spec.weights = testing::random_weights(shape, 1, 0.02);
+  auto backend = open(std::move(spec));
+  const int64_t before = resident_bytes();
+  (void)backend->take_peak_bytes();
+  ASSERT_TRUE(backend->accumulate(random_batch({4096}, shape.vocab, 10), 1e-3).ok());
+  const int64_t peak = backend->take_peak_bytes();
+  ASSERT_GT(peak, int64_t{64} << 20);
+  ASSERT_GT(resident_bytes() - before, peak / 2) << "blocks are kept for the next step";
+  backend.reset();
+  EXPECT_LT(resident_bytes() - before, peak / 4);
 }
 
 TEST(Backend, SameBytesAgain) {

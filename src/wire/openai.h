@@ -101,6 +101,7 @@ class StreamDecoder {
     model::Choice choice;
     model::ThinkSplitter splitter;
     bool own_reasoning = false;  // the API parts the thought itself
+    bool thinking = false;       // and is within it
     bool chat = true;
   };
   Part& part(int index);

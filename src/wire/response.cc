@@ -399,13 +399,15 @@ Status StreamDecoder::chunk(const Json& json, std::vector<model::Delta>& out) {
       std::string content = text_of(*change, "content");
       if (content.empty()) content = text_of(*change, "refusal");
       if (!reasoning.empty()) {
-        delta.text += p.own_reasoning ? reasoning : "<think>" + reasoning;
-        delta.reasoning = reasoning;
-        p.own_reasoning = true;
+        if (!p.own_reasoning) p.splitter.finish(delta.reasoning, delta.content);  // white space may come first
+        delta.text += p.thinking ? reasoning : "<think>" + reasoning;
+        delta.reasoning += reasoning;
+        p.own_reasoning = p.thinking = true;
       }
       if (!content.empty() && p.own_reasoning) {
-        delta.text += p.choice.content.empty() ? "</think>" + content : content;
-        delta.content = content;
+        delta.text += p.thinking ? "</think>" + content : content;
+        delta.content += content;
+        p.thinking = false;
       } else if (!content.empty()) {
         delta.text += content;
         p.splitter.feed(content, delta.reasoning, delta.content);
@@ -441,7 +443,7 @@ model::Reply StreamDecoder::finish(std::vector<model::Delta>& out) {
         p.choice.content.clear();
         model::split_think(p.choice.text, p.choice.reasoning, p.choice.content);
       }
-    } else if (p.own_reasoning && p.choice.content.empty()) {
+    } else if (p.thinking) {
       p.choice.text += "</think>";
     }
     if (p.choice.finish_reason.empty()) p.choice.finish_reason = "unknown";

@@ -206,6 +206,28 @@ TEST(Parse, MutatedRequestsNeverCrash) {
   EXPECT_GT(parsed, 500);
 }
 
+// An API that parts the thought itself may send content before it, and go back to thinking after it.
+TEST(Wire, StreamsThatMixContentAndThought) {
+  StreamDecoder decoder;
+  std::vector<model::Delta> out;
+  const auto send = [&](const char* key, const char* text) {
+    const Json choice = {{"index", 0}, {"delta", {{key, text}}}};
+    ASSERT_TRUE(decoder.chunk({{"choices", Json::array({choice})}}, out).ok());
+  };
+  send("content", " \n<");
+  send("reasoning_content", "one ");
+  send("reasoning_content", "two");
+  send("content", "answer");
+  send("reasoning_content", " three");
+  const model::Reply reply = decoder.finish(out);
+  EXPECT_EQ(reply.choices[0].content, " \n<answer");
+  EXPECT_EQ(reply.choices[0].reasoning, "one two three");
+  EXPECT_EQ(reply.choices[0].text, " \n<<think>one two</think>answer<think> three</think>");
+  std::string shown;
+  for (const model::Delta& delta : out) shown += delta.content;
+  EXPECT_EQ(shown, reply.choices[0].content);
+}
+
 TEST(Wire, RequestsRoundTrip) {
   model::Request request;
   request.messages = {{"user", "hi", "", nullptr}};

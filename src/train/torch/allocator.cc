@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include <malloc.h>
 #include <sys/mman.h>
 
 #include <c10/core/Allocator.h>
@@ -40,6 +41,14 @@ class CountingAllocator final : public c10::Allocator {
     const int64_t peak = peak_;
     peak_ = alive_;
     return peak;
+  }
+
+  void drop_cache() {
+    const std::lock_guard lock(mutex_);
+    for (auto& [size, blocks] : free_)
+      for (char* block : blocks) std::free(block);
+    free_.clear();
+    cached_ = 0;
   }
 
   static CountingAllocator& instance() {
@@ -97,14 +106,6 @@ class CountingAllocator final : public c10::Allocator {
     std::free(block);
   }
 
-  void drop_cache() {
-    const std::lock_guard lock(mutex_);
-    for (auto& [size, blocks] : free_)
-      for (char* block : blocks) std::free(block);
-    free_.clear();
-    cached_ = 0;
-  }
-
   std::mutex mutex_;
   std::unordered_map<size_t, std::vector<char*>> free_;
   size_t cached_ = 0;
@@ -122,5 +123,10 @@ void install_allocator() {
 }
 
 int64_t take_peak_bytes() { return CountingAllocator::instance().take_peak(); }
+
+void release_kept_blocks() {
+  CountingAllocator::instance().drop_cache();
+  malloc_trim(0);
+}
 
 }  // namespace retort::train

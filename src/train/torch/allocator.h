@@ -11,5 +11,7 @@ namespace retort::train {
 void install_allocator();
 // Most bytes alive at once since the last call.
 int64_t take_peak_bytes();
+// Gives what is kept back to the system: what runs after the training needs the memory.
+void release_kept_blocks();
 
 }  // namespace retort::train

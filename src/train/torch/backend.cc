@@ -47,6 +47,7 @@ class TorchBackend final : public Backend {
     anchor_ = at::zeros({}, at::TensorOptions().dtype(at::kFloat)).set_requires_grad(true);
     bind();
   }
+  ~TorchBackend() override { release_kept_blocks(); }
 
   const Layout& layout() const override { return layout_; }
   int threads() const override { return threads_; }
