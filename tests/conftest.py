@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+import zstandard
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 SHARED = ROOT.parent / "shared"
@@ -21,6 +22,17 @@ def shared(name: str) -> pathlib.Path:
     path = SHARED / "data" / name
     assert path.exists(), f"{path} is missing"
     return path
+
+
+def compressed_text(name: str) -> str:
+    """The text of ../shared/data/<name>, a .zst file."""
+    with zstandard.open(shared(name), "rt", encoding="utf-8", newline="") as file:
+        return file.read()
+
+
+def compressed_rows(name: str) -> list:
+    """Its JSON lines, which end at \\n alone."""
+    return [json.loads(line) for line in compressed_text(name).strip("\n").split("\n")]
 
 
 def program() -> str:

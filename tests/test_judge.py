@@ -2,17 +2,11 @@
 import http.server
 import json
 import re
-import subprocess
 import threading
 
 import pytest
 
-from conftest import retort, retort_lines, shared
-
-
-def zst_rows(path):
-    text = subprocess.run(["zstd", "-dc", str(path)], capture_output=True, check=True).stdout.decode()
-    return [json.loads(line) for line in text.splitlines()]
+from conftest import compressed_rows, retort, retort_lines, shared
 
 
 def write_rows(path, rows):
@@ -28,7 +22,7 @@ def read_rows(path):
 
 def test_verify_agrees_with_gsm8ks_labels():
     rows, labels = [], []
-    for row in zst_rows(shared("gsm8k/model_solutions.jsonl.zst")):
+    for row in compressed_rows("gsm8k/model_solutions.jsonl.zst"):
         gold = row["ground_truth"].rsplit("A:", 1)[1].strip()
         for model in ("6b_finetuning", "6b_verification", "175b_finetuning", "175b_verification"):
             rows.append({"gold": gold, "pred": row[model]["solution"]})

@@ -7,7 +7,7 @@ import subprocess
 import jinja_samples
 import pytest
 
-from conftest import ROOT, program, retort, retort_lines, shared
+from conftest import ROOT, compressed_rows, compressed_text, program, retort, retort_lines, shared
 
 BYTE_LEVEL = ["smollm2", "phi-2", "gpt-neox-20b", "minimind", "torchtitan-test"]
 DAY = datetime.datetime(2025, 2, 22)
@@ -15,14 +15,6 @@ DAY = datetime.datetime(2025, 2, 22)
 
 def ask(rows, *args):
     return retort_lines(rows, *args, check=False)
-
-
-def compressed_text(name):
-    return subprocess.run(["zstd", "-dc", shared(name)], capture_output=True, check=True).stdout.decode()
-
-
-def compressed_rows(name):
-    return [json.loads(line) for line in compressed_text(name).strip("\n").split("\n")]
 
 
 @pytest.fixture(scope="module")
