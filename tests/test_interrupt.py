@@ -242,7 +242,9 @@ def test_ctrl_c_stops_with_one_message_and_goes_on(calm, tmp_path):
 
 def test_a_second_run_does_nothing(calm):
     before = {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in calm.rglob("*") if p.is_file() and p.parent != calm}
+    books = {p: p.read_bytes() for p in calm.iterdir() if p.is_file()}  # the report too, and when it was
     run = finish(calm)
+    assert {p: p.read_bytes() for p in calm.iterdir() if p.is_file()} == books
     assert all(f"{step} is up to date" in run.stderr for step in STEPS) and "[1/" not in run.stderr
     assert {p: (p.stat().st_mtime_ns, p.stat().st_size) for p in before} == before
 

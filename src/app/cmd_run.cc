@@ -1,4 +1,5 @@
 // retort run: a recipe from its first step to its report.
+#include <algorithm>
 #include <cstdio>
 
 #include <fmt/core.h>
@@ -111,6 +112,13 @@ Result<int> run_recipe(const RunArguments& arguments) {
               {"seconds", seconds},
               {"machine", machine_name()},
               {"threads", available_threads()}};
+  // Where nothing ran, the report stays what it was: of the run that did the work.
+  if (std::none_of(steps->begin(), steps->end(), [](const StepReport& step) { return step.ran; })) {
+    if (const auto text = env.read_file(options.out + "/report.json"); text.ok()) {
+      const auto before = parse_json(*text);
+      if (before.ok() && find(*before, "run") != nullptr) run = *find(*before, "run");
+    }
+  }
   RETORT_ASSIGN(const Json report, gather_report(recipe, *steps, options.out, std::move(run), env));
   RETORT_TRY(write_report(report, options.out, env));
   if (arguments.json)
