@@ -9,6 +9,7 @@
 #include <mutex>
 #include <utility>
 
+#include "base/check.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/progress.h"
@@ -263,6 +264,7 @@ class Collector {
       counts += fmt::format("{}{} {}", counts.empty() ? "" : ", ", all.size(), reason);
       if (most == nullptr || all.size() > most->size()) most = &all;
     }
+    RETORT_CHECK(most != nullptr);
     const Parked& example = *most->front();
     const Item& item = plan_.items[example.item];
     return fail(Code::Unavailable,
