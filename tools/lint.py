@@ -18,6 +18,7 @@ BANNED = [
     ("unfinished work", r"\b(TODO|FIXME|XXX|HACK)\b", ()),
     ("libraries do not print", r"\b(printf|fprintf|puts|std::cout|std::cerr)\s*[(<]",
      ("src/app/", "src/base/check.cc", "src/base/progress.cc", "src/base/log.cc", "src/base/fuzz/", "bench/")),
+    ("libraries are opened by base/open_module", r"\b(dlopen|dlsym|dladdr)\(", ("src/base/open_module.cc",)),
     ("libraries do not end the process", r"\b(std::)?(exit|abort|quick_exit)\(", ("src/base/check.cc", "src/app/")),
     ("whole namespaces are not imported", r"^\s*using namespace (?!\w*literals|retort|unicode_tables)", ()),
 ]

@@ -3,7 +3,6 @@
 #include <array>
 #include <filesystem>
 
-#include <dlfcn.h>
 #include <fmt/core.h>
 #include <sys/statvfs.h>
 #include <sys/sysinfo.h>
@@ -11,6 +10,7 @@
 
 #include "app/command.h"
 #include "base/env.h"
+#include "base/open_module.h"
 #include "base/task_pool.h"
 #include "kernels/isa.h"
 
@@ -92,27 +92,11 @@ Finding disk() {
   return {"disk", "ok", found, ""};
 }
 
-// The folder of optional modules: beside the program, in a build tree and in an installed one.
-std::vector<std::string> module_folders() {
-  std::error_code ec;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", ec).parent_path();
-  return {(program / ".." / "lib" / "retort").lexically_normal().string()};
-}
-
-Finding module_check(const std::string& name, const std::string& file, const std::string& without) {
-  for (const std::string& folder : module_folders()) {
-    const std::string path = folder + "/" + file;
-    if (!system_env().exists(path)) continue;
-    void* const handle = ::dlopen(path.c_str(), RTLD_LAZY | RTLD_LOCAL);
-    if (handle == nullptr) {
-      const char* why = ::dlerror();
-      return {name, "fail", fmt::format("{} does not open: {}", path, why == nullptr ? "no reason given" : why),
-              "build again, or install the library it names"};
-    }
-    ::dlclose(handle);
-    return {name, "ok", path, ""};
-  }
-  return {name, "warn", fmt::format("{} not found in {}", file, module_folders().front()), without};
+// `without`: what a program without the module cannot do.
+Finding module_check(const std::string& check, const std::string& module, const std::string& without) {
+  const auto opened = open_module(module);
+  if (opened.ok()) return {check, "ok", module_path(module).value(), ""};
+  return {check, opened.error().code == Code::NotFound ? "warn" : "fail", opened.error().message, without};
 }
 
 std::vector<Finding> examine() {
@@ -120,8 +104,8 @@ std::vector<Finding> examine() {
           threads(),
           memory(),
           disk(),
-          module_check("trainer", "libretort_train.so", "`retort train` is not available; build with RETORT_TORCH=ON"),
-          module_check("parquet", "libretort_parquet.so", "Parquet files cannot be read or written; JSONL works")};
+          module_check("trainer", "train", "`retort train` is not available; build with RETORT_TORCH=ON"),
+          module_check("parquet", "parquet", "Parquet files cannot be read or written; JSONL works")};
 }
 
 }  // namespace

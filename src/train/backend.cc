@@ -1,9 +1,8 @@
 #include "train/backend.h"
 
-#include <dlfcn.h>
 #include <cstdlib>
 
-#include <filesystem>
+#include "base/open_module.h"
 
 namespace retort::train {
 namespace {
@@ -12,28 +11,15 @@ struct Library {
   Backend* (*open)(BackendSpec*, Error*) = nullptr;
 };
 
-// The library beside the program: <folder of the executable>/../lib/retort/libretort_train.so.
 Result<Library> open_library() {
-  std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  if (error) return fail(Code::Io, "/proc/self/exe cannot be read ({}); mount /proc", error.message());
-  const auto path = program.parent_path().parent_path() / "lib" / "retort" / "libretort_train.so";
-  if (!std::filesystem::exists(path, error))
-    return fail(Code::NotFound,
-                "this build of retort cannot train: {} is missing; build with -DRETORT_TORCH=ON (./dev build) or "
-                "install that file",
-                path.string());
   // libgomp reads this when it is loaded. Its default (about 300,000 turns at a barrier) is made for machines of one's
   // own: with other programs on the cores, two threads ran at 950 tokens/s where these turns give 6,700.
   setenv("GOMP_SPINCOUNT", "10000", 0);
-  void* library = dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL);
-  if (library == nullptr)
-    return fail(Code::NotFound,
-                "the trainer does not open: {}; install libtorch beside it (./dev setup, then ./dev build)", dlerror());
-  void* symbol = dlsym(library, "retort_train_open");
-  if (symbol == nullptr)
-    return fail(Code::Corrupt, "{} has no retort_train_open; rebuild it together with the program", path.string());
-  return Library{reinterpret_cast<Backend* (*)(BackendSpec*, Error*)>(symbol)};
+  auto module = open_module("train");
+  if (!module.ok()) return within("this program cannot train", std::move(module).error());
+  Library library;
+  RETORT_TRY(module->find("retort_train_open", library.open));
+  return library;
 }
 
 }  // namespace
