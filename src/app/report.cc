@@ -355,7 +355,7 @@ std::string report_text(const Json& report) {
                        100 * c["high"].get<double>(), c["test"].get<std::string>(), c["p"].get<double>());
   }
   double seconds = 0;
-  int64_t micros = 0;
+  UsdMicros micros;
   for (const Json& row : report["cost"]) {
     seconds += row["seconds"].get<double>();
     micros += row["usd_micros"].get<int64_t>();

@@ -114,6 +114,16 @@ TEST(Money, ExactBothWays) {
   EXPECT_EQ(token_cost(1, 1), 1);
   EXPECT_EQ(token_cost(1000000, 3000000), 3000000);
   EXPECT_EQ(token_cost(INT64_MAX, INT64_MAX), INT64_MAX);
+  const UsdMicros most = UsdMicros::most(), least = INT64_MIN;
+  EXPECT_EQ(most + 1, most);
+  EXPECT_EQ(least + -1, least);
+  EXPECT_EQ(least - 1, least);
+  EXPECT_EQ(most - -1, most);
+  EXPECT_EQ(3 * most, most);
+  EXPECT_EQ(-3 * most, least);
+  EXPECT_EQ(UsdMicros(5) - 7, -2);
+  EXPECT_EQ(saturating_add(INT64_MAX, INT64_MAX), INT64_MAX);
+  EXPECT_EQ(to_text({{"usd_micros", UsdMicros(7)}}), R"({"usd_micros":7})");
 }
 
 TEST(Random, PhiloxKnownAnswer) {

@@ -10,6 +10,7 @@ namespace {
 // each new one, which an object of a million members from outside would turn into hours.
 class Builder final : public nlohmann::json_sax<Json> {
  public:
+  explicit Builder(size_t max_values) : values_left_(max_values) {}
   Json root;
   std::string problem;
 
@@ -59,11 +60,19 @@ class Builder final : public nlohmann::json_sax<Json> {
     if (frame.value->is_object()) return &(*frame.member = std::move(value));
     return &frame.value->get_ref<Json::array_t&>().emplace_back(std::move(value));
   }
+  // False, and the parse ends, once there are too many values.
+  bool count() {
+    if (values_left_-- > 0) return true;
+    problem = "it holds too many values";
+    return false;
+  }
   bool put(Json value) {
+    if (!count()) return false;
     place(std::move(value));
     return true;
   }
   bool open(Json value) {
+    if (!count()) return false;
     open_.push_back({place(std::move(value)), {}, nullptr});
     return true;
   }
@@ -73,6 +82,7 @@ class Builder final : public nlohmann::json_sax<Json> {
   }
 
   std::vector<Frame> open_;
+  size_t values_left_;
 };
 
 // Stops the parse where arrays and objects nest deeper than kMaxJsonDepth, before any recursion can hurt.
@@ -103,9 +113,9 @@ Error wrong_type(std::string_view key, const char* wanted, const Json& got) {
 
 }  // namespace
 
-Result<Json> parse_json(std::string_view text) {
+Result<Json> parse_json(std::string_view text, size_t max_values) {
   if (too_deep(text)) return fail(Code::Invalid, "JSON nests deeper than {}", kMaxJsonDepth);
-  Builder builder;
+  Builder builder(max_values);
   if (!Json::sax_parse(text, &builder)) return fail(Code::Invalid, "not JSON: {}", builder.problem);
   return std::move(builder.root);
 }

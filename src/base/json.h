@@ -17,8 +17,9 @@ using Json = nlohmann::ordered_json;
 // Deepest nesting accepted from outside; deeper input is Invalid (stack safety).
 inline constexpr int kMaxJsonDepth = 256;
 
-// Parses one JSON document; the whole of `text` must be used. Errors: Invalid, naming the byte offset.
-Result<Json> parse_json(std::string_view text);
+// Parses one JSON document; the whole of `text` must be used. Errors: Invalid, naming the byte offset; more than
+// `max_values` values (a value in memory takes up to forty times its text: bound it where a stranger wrote the text).
+Result<Json> parse_json(std::string_view text, size_t max_values = SIZE_MAX);
 
 // Compact, UTF-8 kept as is, invalid UTF-8 replaced by U+FFFD; no trailing newline. Doubles print as the shortest text
 // that reads back to the same value.

@@ -47,7 +47,7 @@ Result<UsdMicros> parse_usd(std::string_view text) {
     if (power_digits == 0) return bad();
     exponent += sign * power;
   }
-  if (digits == 0) return UsdMicros{0};
+  if (digits == 0) return UsdMicros();
   constexpr __int128 kMost = static_cast<__int128>(9'000'000'000'000) * 1'000'000;
   for (; exponent > 0; --exponent) {
     digits *= 10;
@@ -58,10 +58,11 @@ Result<UsdMicros> parse_usd(std::string_view text) {
     digits /= 10;
   }
   if (digits > kMost) return bad();
-  return static_cast<UsdMicros>(digits);
+  return UsdMicros(static_cast<int64_t>(digits));
 }
 
-std::string format_usd(UsdMicros micros) {
+std::string format_usd(UsdMicros amount) {
+  const int64_t micros = amount.micros();
   const bool negative = micros < 0;
   const uint64_t magnitude = negative ? 0 - static_cast<uint64_t>(micros) : static_cast<uint64_t>(micros);
   const uint64_t dollars = magnitude / 1000000;
@@ -73,10 +74,9 @@ std::string format_usd(UsdMicros micros) {
 }
 
 UsdMicros token_cost(int64_t tokens, UsdMicros usd_micros_per_million) {
-  const __int128 product = static_cast<__int128>(tokens) * usd_micros_per_million;
+  const __int128 product = static_cast<__int128>(tokens) * usd_micros_per_million.micros();
   const __int128 cost = (product + 999999) / 1000000;
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  return cost > kMost ? kMost : static_cast<UsdMicros>(cost);
+  return cost > UsdMicros::most().micros() ? UsdMicros::most() : UsdMicros(static_cast<int64_t>(cost));
 }
 
 }  // namespace retort

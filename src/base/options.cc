@@ -74,6 +74,17 @@ Status read_leaf(double& out, const Json& value, std::string_view where) {
   return wrong(where, "a number", value);
 }
 
+Status read_leaf(std::optional<double>& out, const Json& value, std::string_view where) {
+  if (value.is_null() || value == "unset") {
+    out.reset();
+    return {};
+  }
+  double number = 0;
+  if (!read_leaf(number, value, where).ok()) return wrong(where, "a number or `unset`", value);
+  out = number;
+  return {};
+}
+
 Status read_leaf(std::string& out, const Json& value, std::string_view where) {
   if (value.is_string())
     out = value.get<std::string>();

@@ -7,12 +7,14 @@
 //
 // and gets from it: reading from YAML/JSON with unknown keys refused (and the nearest known one named), `--set a.b=c`,
 // command-line flags and help, a JSON Schema for editors, and the canonical form whose hash goes into provenance.
-// Field types: bool, int, int64_t, uint64_t, double, std::string, std::vector<std::string>, and structs with fields().
+// Field types: bool, int, int64_t, uint64_t, double, std::optional<double> ("unset" or null where it is absent),
+// std::string, std::vector<std::string>, and structs with fields().
 // Non-goal: validation of ranges; each stage checks its own Options and names the value.
 #pragma once
 
 #include <concepts>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -44,12 +46,21 @@ constexpr const char* type_name() {
     return "boolean";
   else if constexpr (std::is_integral_v<T>)
     return "integer";
-  else if constexpr (std::is_floating_point_v<T>)
+  else if constexpr (std::is_floating_point_v<T> || std::is_same_v<T, std::optional<double>>)
     return "number";
   else if constexpr (std::is_same_v<T, std::string>)
     return "string";
   else
     return "array";
+}
+
+// A leaf's value as JSON; null where an optional one is absent.
+template <class T>
+Json leaf_json(const T& field) {
+  if constexpr (std::is_same_v<T, std::optional<double>>)
+    return field ? Json(*field) : Json();
+  else
+    return field;
 }
 
 // Reads `value` (or its text form, as from the command line) into `out`. Out of line for the leaf types.
@@ -58,6 +69,7 @@ Status read_leaf(int& out, const Json& value, std::string_view where);
 Status read_leaf(int64_t& out, const Json& value, std::string_view where);
 Status read_leaf(uint64_t& out, const Json& value, std::string_view where);
 Status read_leaf(double& out, const Json& value, std::string_view where);
+Status read_leaf(std::optional<double>& out, const Json& value, std::string_view where);
 Status read_leaf(std::string& out, const Json& value, std::string_view where);
 Status read_leaf(std::vector<std::string>& out, const Json& value, std::string_view where);
 
@@ -100,7 +112,7 @@ Json dump_options(const O& options) {
     if constexpr (options_detail::Nested<T>)
       object[std::string(name)] = dump_options(field);
     else
-      object[std::string(name)] = field;
+      object[std::string(name)] = options_detail::leaf_json(field);
   });
   return object;
 }
@@ -112,8 +124,8 @@ void list_options(const O& options, std::vector<OptionField>& out, std::string_v
     if constexpr (options_detail::Nested<T>)
       list_options(field, out, options_detail::join(where, name));
     else
-      out.push_back(
-          {options_detail::join(where, name), options_detail::type_name<T>(), Json(field), std::string(help)});
+      out.push_back({options_detail::join(where, name), options_detail::type_name<T>(),
+                     options_detail::leaf_json(field), std::string(help)});
   });
 }
 
@@ -127,7 +139,8 @@ Json options_schema(const O& options) {
     if constexpr (options_detail::Nested<T>) {
       p = options_schema(field);
     } else {
-      p = {{"type", options_detail::type_name<T>()}, {"default", field}};
+      p = {{"type", options_detail::type_name<T>()}, {"default", options_detail::leaf_json(field)}};
+      if constexpr (std::is_same_v<T, std::optional<double>>) p["type"] = {"number", "null"};
       if constexpr (std::is_same_v<T, std::vector<std::string>>) p["items"] = {{"type", "string"}};
     }
     if (!help.empty()) p["description"] = help;

@@ -445,7 +445,7 @@ Result<std::vector<ledger::CostRow>> cost_rows(AttemptLog& log, const std::strin
       row.usd_micros = usd;
       rows.push_back(row);
     };
-    const double seconds = static_cast<double>(run.ended_us - run.started_us) * 1e-6;
+    const double seconds = static_cast<double>(std::max<int64_t>(run.ended_us - run.started_us, 0)) * 1e-6;
     add("done", run.settled.attempts, run.settled.prompt_tokens, run.settled.completion_tokens, run.settled.usd_micros,
         seconds);
     add("failed", run.failed.attempts, run.failed.prompt_tokens, run.failed.completion_tokens, run.failed.usd_micros,

@@ -231,7 +231,7 @@ TEST_F(Collect, TheCapIsNeverPassed) {
   int limited = 0, finished = 0;
   for (int round = 0; round < 60; ++round) {
     const UsdMicros cap = random.between(0, 12'000);
-    options_.cap = fmt::format("0.{:06}", cap);
+    options_.cap = fmt::format("0.{:06}", cap.micros());
     const std::string store = "c" + std::to_string(round);
     Teacher teacher([&](const std::string& key, int) -> Result<model::Reply> {
       const uint64_t what = random.below(10);

@@ -17,8 +17,7 @@ class Budget {
   // True, and reserved, where spent + reserved + `amount` stays within the cap.
   bool reserve(UsdMicros amount) {
     RETORT_CHECK(amount >= 0);
-    // Written so that nothing can overflow.
-    if (spent_ > cap_ || reserved_ > cap_ - spent_ || amount > cap_ - spent_ - reserved_) return false;
+    if (spent_ + reserved_ + amount > cap_) return false;
     reserved_ += amount;
     return true;
   }

@@ -12,27 +12,24 @@ bool known_state(const std::string& state) {
   return state == "done" || state == "failed" || state == "possibly charged" || state == "resumed";
 }
 
-// Sums stay at the ends of their range: a row may hold any number.
-void add(int64_t& sum, int64_t value) {
-  if (__builtin_add_overflow(sum, value, &sum)) sum = value < 0 ? INT64_MIN : INT64_MAX;
-}
-
 void add(StageCost& sum, const CostRow& row) {
-  add(sum.requests, row.requests);
-  add(sum.tokens_in, row.tokens_in);
-  add(sum.tokens_out, row.tokens_out);
+  // A row may hold any number.
+  const auto add_to = [](int64_t& total, int64_t value) { total = saturating_add(total, value); };
+  add_to(sum.requests, row.requests);
+  add_to(sum.tokens_in, row.tokens_in);
+  add_to(sum.tokens_out, row.tokens_out);
   sum.flops += row.flops;
   sum.seconds += row.seconds;
-  add(sum.usd_micros, row.usd_micros);
-  if (row.state == "possibly charged") add(sum.possibly_usd_micros, row.usd_micros);
+  sum.usd_micros += row.usd_micros;
+  if (row.state == "possibly charged") sum.possibly_usd_micros += row.usd_micros;
   if (row.state == "failed") {
-    add(sum.failed_usd_micros, row.usd_micros);
+    sum.failed_usd_micros += row.usd_micros;
     sum.failed_seconds += row.seconds;
-    add(sum.failed_requests, row.requests);
+    add_to(sum.failed_requests, row.requests);
   }
   if (row.state == "resumed") {
     sum.resumed_seconds += row.seconds;
-    add(sum.resumed_requests, row.requests);
+    add_to(sum.resumed_requests, row.requests);
   }
 }
 

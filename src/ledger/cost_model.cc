@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
 namespace retort::ledger {
 
@@ -19,9 +18,9 @@ double sequence_flops(const ModelShape& shape, int64_t length) {
 double training_flops(const ModelShape& shape, int64_t length) { return 3 * sequence_flops(shape, length); }
 
 UsdMicros local_cost(double seconds, UsdMicros usd_per_hour) {
-  const double cost = std::ceil(std::max(seconds, 0.0) / 3600.0 * static_cast<double>(usd_per_hour));
-  if (!(cost < 9e18)) return std::numeric_limits<UsdMicros>::max();
-  return static_cast<UsdMicros>(cost);
+  const double cost = std::ceil(std::max(seconds, 0.0) / 3600.0 * static_cast<double>(usd_per_hour.micros()));
+  if (!(cost < 9e18)) return UsdMicros::most();
+  return static_cast<int64_t>(cost);
 }
 
 }  // namespace retort::ledger

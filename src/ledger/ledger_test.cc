@@ -41,7 +41,7 @@ TEST(Budget, NeverPassesTheCapUnderRandomOrders) {
         if (fits) held.push_back(amount), reserved += amount;
       } else {
         std::swap(held[random.below(held.size())], held.back());
-        const UsdMicros amount = held.back(), charged = random.between(0, amount);
+        const UsdMicros amount = held.back(), charged = random.between(0, amount.micros());
         held.pop_back();
         budget.settle(amount, charged);
         reserved -= amount, spent += charged;
@@ -51,6 +51,25 @@ TEST(Budget, NeverPassesTheCapUnderRandomOrders) {
       ASSERT_TRUE(before > cap || spent + reserved <= cap);
     }
   }
+}
+
+// Two bills that no 64-bit sum holds: the budget stays spent.
+TEST(Budget, AbsurdBillsDoNotWrap) {
+  Budget budget(10'000, 0);
+  ASSERT_TRUE(budget.reserve(4000) && budget.reserve(4000));
+  budget.settle(4000, UsdMicros::most());
+  budget.settle(4000, UsdMicros::most() - 5);
+  EXPECT_EQ(budget.spent(), UsdMicros::most());
+  EXPECT_FALSE(budget.reserve(0));
+  EXPECT_FALSE(budget.reserve(4000));
+  EXPECT_FALSE(Budget(10'000, UsdMicros::most()).reserve(UsdMicros::most()));
+}
+
+TEST(Price, WhatTheTeacherReadFromItsCacheHasItsOwnPrice) {
+  const Price price{2'000'000, 10'000'000, 500'000, 10'000'000};
+  EXPECT_EQ(charge(price, {100, 10, 0, 60}), 40 * 2 + 60 / 2 + 10 * 10);
+  EXPECT_EQ(charge(price, {100, 10, 0, 1000}), 100 / 2 + 10 * 10);  // never more than the prompt
+  EXPECT_EQ(charge(price, {100, 10, 0, -5}), 100 * 2 + 10 * 10);
 }
 
 TEST(Price, ChargeIsExactAndNeverAboveItsWorstCase) {

@@ -1,7 +1,6 @@
 #include "ledger/price.h"
 
 #include <algorithm>
-#include <limits>
 #include <vector>
 
 #include "base/json.h"
@@ -13,11 +12,10 @@ namespace {
 
 UsdMicros round_up(__int128 micro_micros) {
   const __int128 cost = (micro_micros + 999'999) / 1'000'000;
-  constexpr int64_t kMost = std::numeric_limits<int64_t>::max();
-  return cost > kMost ? kMost : static_cast<UsdMicros>(cost);
+  return cost > UsdMicros::most().micros() ? UsdMicros::most() : UsdMicros(static_cast<int64_t>(cost));
 }
 
-__int128 product(int64_t tokens, UsdMicros price) { return static_cast<__int128>(tokens) * price; }
+__int128 product(int64_t tokens, UsdMicros price) { return static_cast<__int128>(tokens) * price.micros(); }
 
 // A price as written: the decimal text, so that 0.1 is exactly a tenth.
 Result<UsdMicros> read_price(const Json& value, const std::string& where) {
@@ -83,7 +81,9 @@ Result<Price> price_of(const PriceList& prices, const std::string& model, const 
 UsdMicros charge(const Price& price, const Usage& usage) {
   const int64_t in = std::max<int64_t>(usage.prompt_tokens, 0), out = std::max<int64_t>(usage.completion_tokens, 0);
   const int64_t thought = std::clamp<int64_t>(usage.reasoning_tokens, 0, out);
-  return round_up(product(in, price.input) + product(out - thought, price.output) + product(thought, price.reasoning));
+  const int64_t cached = std::clamp<int64_t>(usage.cached_tokens, 0, in);
+  return round_up(product(in - cached, price.input) + product(cached, price.cached_input) +
+                  product(out - thought, price.output) + product(thought, price.reasoning));
 }
 
 UsdMicros worst_case(const Price& price, int64_t prompt_bound, int64_t max_tokens) {

@@ -11,6 +11,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "record/trace.h"
 
 namespace retort::record_detail {
 
@@ -28,12 +29,11 @@ class Reader {
     if (status_.ok() && out.empty()) status_ = fail(Code::Invalid, "`{}` is empty", key);
     return *this;
   }
-  // Absent or null: 0. Bounded, so that sums over all records of a file stay in 64 bits.
+  // Absent or null: 0. At most kMaxCount.
   Reader& count(std::string_view key, int64_t& out) {
-    constexpr int64_t kMost = int64_t{1} << 40;
     take(get_int(json_, key, 0), out);
-    if (status_.ok() && (out < 0 || out > kMost))
-      status_ = fail(Code::Invalid, "`{}` is {}, no count from 0 to {}", key, out, kMost);
+    if (status_.ok() && (out < 0 || out > kMaxCount))
+      status_ = fail(Code::Invalid, "`{}` is {}, no count from 0 to {}", key, out, kMaxCount);
     return *this;
   }
   Reader& number(std::string_view key, int& out) {

@@ -36,6 +36,19 @@ Result<std::unique_ptr<Source<std::string>>> open_lines(const std::string& path)
 // Collects lines under a temporary name; close() syncs and renames. `path` may end in .zst.
 Result<std::unique_ptr<Sink<std::string>>> create_lines(const std::string& path, Env& env);
 
+// The line that `record` is kept as. What open_jsonl() would not read back (a line over kMaxLineBytes, a count over
+// kMaxCount) is refused here, as Invalid, so that a store which asks this first never holds what no later run can read.
+template <class T>
+Result<std::string> to_line(const T& record) {
+  std::string line = to_text(encode(record));
+  if (line.size() > kMaxLineBytes)
+    return fail(Code::Invalid, "a record of {} bytes is over the limit of {} bytes", line.size(), kMaxLineBytes);
+  RETORT_ASSIGN(const Json json, parse_json(line));
+  T back;
+  RETORT_TRY(decode(json, back));
+  return line;
+}
+
 template <class T>
 class VectorSource final : public Source<T> {
  public:

@@ -22,6 +22,7 @@ Json encode(const Trace& trace) {
   json["usage"] = {{"prompt_tokens", trace.usage.prompt_tokens},
                    {"completion_tokens", trace.usage.completion_tokens},
                    {"reasoning_tokens", trace.usage.reasoning_tokens}};
+  if (trace.usage.cached_tokens > 0) json["usage"]["cached_tokens"] = trace.usage.cached_tokens;
   return json;
 }
 
@@ -38,7 +39,7 @@ Status decode(const Json& json, Trace& out) {
   RETORT_TRY(read.done());
   record_detail::Reader counts(usage == nullptr || usage->is_null() ? none : *usage, "usage");
   counts.count("prompt_tokens", out.usage.prompt_tokens).count("completion_tokens", out.usage.completion_tokens);
-  counts.count("reasoning_tokens", out.usage.reasoning_tokens);
+  counts.count("reasoning_tokens", out.usage.reasoning_tokens).count("cached_tokens", out.usage.cached_tokens);
   return counts.done();
 }
 

@@ -12,10 +12,15 @@
 
 namespace retort {
 
+// The most of a count in any record, so that sums over all records of a file stay in 64 bits. What comes from outside
+// is held to it where it enters (wire), what is read from a file by decode().
+inline constexpr int64_t kMaxCount = int64_t{1} << 40;
+
 struct Usage {
   int64_t prompt_tokens = 0;
   int64_t completion_tokens = 0;  // reasoning included
   int64_t reasoning_tokens = 0;   // 0 where the teacher does not say
+  int64_t cached_tokens = 0;      // part of prompt_tokens that the teacher bills as read from its cache
 };
 
 struct Trace {

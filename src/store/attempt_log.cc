@@ -77,7 +77,7 @@ Result<AttemptLog> AttemptLog::open(const std::string& path, Env& env) {
                                   "WHERE state = 'sent'"));
     RETORT_TRY(book.run());
     RETORT_ASSIGN(auto run, log.db_.prepare("INSERT INTO runs(started_us) VALUES(?1)"));
-    RETORT_TRY(run.run(env.wall_us()));
+    RETORT_TRY(run.run(log.now_us()));
     log.run_ = log.db_.last_insert_id();
     return {};
   });
@@ -145,10 +145,10 @@ Result<std::vector<int64_t>> AttemptLog::send(const std::vector<Reservation>& re
   std::vector<int64_t> ids;
   RETORT_ASSIGN(auto insert, db_.prepare("INSERT INTO attempts(request, run, state, reserved_usd_micros, sent_us) "
                                          "VALUES(?1, ?2, 'sent', ?3, ?4)"));
-  const int64_t now = env_->wall_us();
+  const int64_t now = now_us();
   Status done = transaction("send", [&]() -> Status {
     for (const Reservation& r : reservations) {
-      RETORT_TRY(insert.run(r.request, run_, r.reserved, now));
+      RETORT_TRY(insert.run(r.request, run_, r.reserved.micros(), now));
       ids.push_back(db_.last_insert_id());
     }
     return {};
@@ -158,8 +158,9 @@ Result<std::vector<int64_t>> AttemptLog::send(const std::vector<Reservation>& re
 }
 
 Status AttemptLog::end_one(Statement& update, Statement& store, const Outcome& o) {
-  RETORT_TRY(update.run(o.attempt, o.settled ? "settled" : "failed", o.busy ? 1 : 0, o.possibly ? 1 : 0, o.charged,
-                        o.prompt_tokens, o.completion_tokens, o.reasoning_tokens, o.error, env_->wall_us()));
+  RETORT_TRY(update.run(o.attempt, o.settled ? "settled" : "failed", o.busy ? 1 : 0, o.possibly ? 1 : 0,
+                        o.charged.micros(), o.prompt_tokens, o.completion_tokens, o.reasoning_tokens, o.error,
+                        now_us()));
   if (!o.settled) return {};
   RETORT_ASSIGN(const std::string packed, pack(o.raw));
   return store.run(o.attempt, Statement::Blob{packed}, o.raw_hash, o.record);
@@ -198,46 +199,51 @@ Result<std::string> AttemptLog::record(int64_t request) {
 }
 
 Result<Spend> AttemptLog::spend() {
-  RETORT_ASSIGN(auto query,
-                db_.prepare("SELECT COALESCE(SUM(CASE WHEN possibly = 0 THEN charged_usd_micros END), 0), "
-                            "COALESCE(SUM(CASE WHEN possibly = 1 THEN charged_usd_micros END), 0), "
-                            "COALESCE(SUM(CASE WHEN state = 'sent' THEN reserved_usd_micros END), 0) FROM attempts"));
-  RETORT_TRY(query.step());
-  return Spend{query.integer(0), query.integer(1), query.integer(2)};
+  RETORT_ASSIGN(const auto runs, summaries());
+  Spend out;
+  for (const RunSummary& run : runs) {
+    out.charged += run.settled.usd_micros + run.failed.usd_micros;
+    out.possibly += run.possibly.usd_micros;
+    out.reserved += run.in_flight_usd;
+  }
+  return out;
 }
 
+// Summed here and not by SQL, whose SUM() ends a query where it would wrap: a log may hold any counts.
 Result<std::vector<RunSummary>> AttemptLog::summaries() {
   std::vector<RunSummary> out;
   RETORT_ASSIGN(auto runs, db_.prepare("SELECT id, started_us FROM runs ORDER BY id"));
-  RETORT_ASSIGN(auto parts,
-                db_.prepare("SELECT state, possibly, COUNT(*), SUM(prompt_tokens), SUM(completion_tokens), "
-                            "SUM(charged_usd_micros), MAX(MAX(ended_us), MAX(sent_us)), SUM(reserved_usd_micros) FROM "
-                            "attempts WHERE run = ?1 GROUP BY state, possibly"));
   for (;;) {
     RETORT_ASSIGN(const bool more, runs.step());
-    if (!more) return out;
-    RunSummary run;
+    if (!more) break;
+    RunSummary& run = out.emplace_back();
     run.run = runs.integer(0);
     run.started_us = run.ended_us = runs.integer(1);
-    run.resumed = !out.empty();
-    RETORT_TRY(parts.bind(run.run));
-    for (;;) {
-      RETORT_ASSIGN(const bool row, parts.step());
-      if (!row) break;
-      const std::string state = parts.text(0);
-      run.ended_us = std::max(run.ended_us, parts.integer(6));
-      if (state == "sent") {
-        run.in_flight += parts.integer(2);
-        run.in_flight_usd += parts.integer(7);
-        continue;
-      }
-      RunSummary::Part& part = parts.integer(1) != 0 ? run.possibly : state == "settled" ? run.settled : run.failed;
-      part.attempts += parts.integer(2);
-      part.prompt_tokens += parts.integer(3);
-      part.completion_tokens += parts.integer(4);
-      part.usd_micros += parts.integer(5);
+    run.resumed = out.size() > 1;
+  }
+  RETORT_ASSIGN(auto attempts, db_.prepare("SELECT run, state, possibly, prompt_tokens, completion_tokens, "
+                                           "charged_usd_micros, reserved_usd_micros, MAX(ended_us, sent_us) FROM "
+                                           "attempts ORDER BY run"));
+  for (size_t at = 0;;) {
+    RETORT_ASSIGN(const bool more, attempts.step());
+    if (!more) return out;
+    while (at < out.size() && out[at].run < attempts.integer(0)) ++at;
+    if (at == out.size() || out[at].run != attempts.integer(0))
+      return fail(Code::Corrupt, "{} has an attempt of run {}, which it does not have", db_.path(),
+                  attempts.integer(0));
+    RunSummary& run = out[at];
+    run.ended_us = std::max(run.ended_us, attempts.integer(7));
+    const std::string state = attempts.text(1);
+    if (state == "sent") {
+      ++run.in_flight;
+      run.in_flight_usd += attempts.integer(6);
+      continue;
     }
-    out.push_back(run);
+    RunSummary::Part& part = attempts.integer(2) != 0 ? run.possibly : state == "settled" ? run.settled : run.failed;
+    ++part.attempts;
+    part.prompt_tokens = saturating_add(part.prompt_tokens, attempts.integer(3));
+    part.completion_tokens = saturating_add(part.completion_tokens, attempts.integer(4));
+    part.usd_micros += attempts.integer(5);
   }
 }
 

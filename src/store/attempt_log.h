@@ -52,7 +52,7 @@ struct Spend {
 struct RunSummary {
   int64_t run = 0;
   int64_t started_us = 0;
-  int64_t ended_us = 0;  // last change of one of its attempts
+  int64_t ended_us = 0;  // last change of one of its attempts, by the clock that began at started_us
   bool resumed = false;  // an earlier run had worked on this log
   struct Part {
     int64_t attempts = 0, prompt_tokens = 0, completion_tokens = 0;
@@ -105,12 +105,17 @@ class AttemptLog {
   std::function<Status(const char* step)> on_step;
 
  private:
-  explicit AttemptLog(Database db, Env& env) : db_(std::move(db)), env_(&env) {}
+  explicit AttemptLog(Database db, Env& env)
+      : db_(std::move(db)), env_(&env), since_us_(env.wall_us() - env.monotonic_us()) {}
+  // The wall clock as the run began, and from there on the monotonic one: durations hold though somebody sets the
+  // clock.
+  int64_t now_us() const { return since_us_ + env_->monotonic_us(); }
   Status transaction(const char* name, const std::function<Status()>& body);
   Status end_one(Statement& update, Statement& store, const Outcome& outcome);
 
   Database db_;
   Env* env_;
+  int64_t since_us_;
   int64_t run_ = 0;
   int64_t unknown_at_open_ = 0;
 };

@@ -141,6 +141,65 @@ TEST_F(Store, InFlightOfADeadRunIsPossiblyCharged) {
   EXPECT_EQ(log->record(log->request("a", 0, "h")->id).value(), "{}");
 }
 
+// Counts that no sum holds, as an older retort took them: the log opens and says the most it can.
+TEST_F(Store, AbsurdCountsAreSummedToTheEndOfTheRange) {
+  {
+    auto log = AttemptLog::open(path("l"), system_env());
+    for (const char* prompt : {"a", "b", "c"}) {
+      Outcome huge = settled(log->send({{log->request(prompt, 0, "h")->id, 1}})->front(), "raw", UsdMicros::most());
+      huge.completion_tokens = INT64_MAX - 1;
+      ASSERT_TRUE(log->end({huge}).ok());
+    }
+  }
+  auto log = AttemptLog::open(path("l"), system_env());
+  ASSERT_TRUE(log.ok()) << log.error().message;
+  ASSERT_TRUE(log->spend().ok());
+  EXPECT_EQ(log->spend()->charged, UsdMicros::most());
+  const auto runs = log->summaries();
+  ASSERT_TRUE(runs.ok()) << runs.error().message;
+  EXPECT_EQ(runs->front().settled.completion_tokens, INT64_MAX);
+  EXPECT_EQ(runs->front().settled.usd_micros, UsdMicros::most());
+  EXPECT_TRUE(log->request("a", 0, "h")->done);
+}
+
+// Somebody sets the clock a day ahead, then two days back: the run took the three seconds that it took.
+TEST_F(Store, DurationsAreOfTheMonotonicClock) {
+  class JumpyEnv final : public Env {
+   public:
+    int64_t wall = 1'771'754'400'000'000, monotonic = 5'000'000;
+    int64_t wall_us() override { return wall; }
+    int64_t monotonic_us() override { return monotonic; }
+    void sleep_us(int64_t us) override { monotonic += us; }
+    void random_bytes(std::span<uint8_t> out) override { real_.random_bytes(out); }
+    Result<std::string> read_file(const std::string& p) override { return real_.read_file(p); }
+    Status write_file(const std::string& p, std::string_view b) override { return real_.write_file(p, b); }
+    Result<std::unique_ptr<AppendFile>> append_file(const std::string& p, bool t) override {
+      return real_.append_file(p, t);
+    }
+    bool exists(const std::string& p) override { return real_.exists(p); }
+    bool is_directory(const std::string& p) override { return real_.is_directory(p); }
+    Result<int64_t> file_size(const std::string& p) override { return real_.file_size(p); }
+    Status make_directories(const std::string& p) override { return real_.make_directories(p); }
+    Result<std::vector<std::string>> list_directory(const std::string& p) override { return real_.list_directory(p); }
+    Status rename(const std::string& a, const std::string& b) override { return real_.rename(a, b); }
+    Status remove_all(const std::string& p) override { return real_.remove_all(p); }
+
+   private:
+    Env& real_ = system_env();
+  };
+  JumpyEnv env;
+  auto log = AttemptLog::open(path("l"), env);
+  ASSERT_TRUE(log.ok()) << log.error().message;
+  for (const int64_t jump : {86'400'000'000, -172'800'000'000}) {
+    const auto attempts = log->send({{log->request(std::to_string(jump), 0, "h")->id, 1}}).value();
+    env.monotonic += 1'500'000;
+    env.wall += jump;
+    ASSERT_TRUE(log->end({settled(attempts.front(), "raw", 1)}).ok());
+  }
+  const auto runs = log->summaries().value();
+  EXPECT_EQ(runs.front().ended_us - runs.front().started_us, 3'000'000);
+}
+
 TEST_F(Store, AChangedResponseIsCorrupt) {
   int64_t id = 0;
   {
