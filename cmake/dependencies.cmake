@@ -40,4 +40,4 @@ retort_pkg(hwy libhwy)
 retort_dependency(rapidjson)
 retort_dependency(dl ${CMAKE_DL_LIBS})
 
-find_package(GTest REQUIRED)
+find_package(GTest)  # where it is missing there are no tests to build

@@ -336,7 +336,7 @@ Result<int> run(const std::string& path, const ChatOptions& options) {
 }  // namespace
 
 Command chat_command() {
-  return {"chat", "chat with a model in the terminal", [](CLI::App& cli) -> std::function<Result<int>()> {
+  return {"chat", "chat with a model in the terminal", [](CommandLine& cli) -> std::function<Result<int>()> {
             const ChatOptions defaults;
             OptionFlags flags(cli, defaults);
             auto path = std::make_shared<std::string>();

@@ -64,7 +64,7 @@ Result<int> run_collect(const Arguments& a, const collect::Options& options, Env
 
 Command collect_command() {
   return {"collect", "ask a teacher, within a budget, or import published reasoning: prompts to traces",
-          [](CLI::App& cli) -> std::function<Result<int>()> {
+          [](CommandLine& cli) -> std::function<Result<int>()> {
             auto a = std::make_shared<Arguments>();
             cli.add_option("--prompts", a->prompts, "prompts: JSON Lines (.zst too) or Parquet")->type_name("FILE");
             cli.add_option("--import", a->import, "published reasoning instead: JSON Lines (.zst too) or Parquet")

@@ -127,7 +127,7 @@ Result<int> run(const std::vector<std::string>& folders, bool json, Env& env) {
 
 Command cost_command() {
   return {"cost", "show what runs used and paid, by stage, failed and resumed work included",
-          [](CLI::App& cli) -> std::function<Result<int>()> {
+          [](CommandLine& cli) -> std::function<Result<int>()> {
             struct State {
               std::vector<std::string> folders;
               bool json = false;

@@ -78,7 +78,7 @@ Result<int> curate_command_run(const State& state, const OptionFlags& flags) {
 
 Command curate_command() {
   return {"curate", "check traces and keep what is worth learning from",
-          [](CLI::App& cli) -> std::function<Result<int>()> {
+          [](CommandLine& cli) -> std::function<Result<int>()> {
             auto state = std::make_shared<State>();
             cli.add_option("--traces", state->traces, "JSONL of traces, as `retort collect` writes them (repeatable)")
                 ->required()

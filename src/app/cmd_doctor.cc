@@ -112,7 +112,7 @@ std::vector<Finding> examine() {
 
 Command doctor_command() {
   return {"doctor", "check what this machine can do, and say what to do about it",
-          [](CLI::App& cli) -> std::function<Result<int>()> {
+          [](CommandLine& cli) -> std::function<Result<int>()> {
             auto json = std::make_shared<bool>(false);
             cli.add_flag("--json", *json, "one JSON object a check");
             return [json]() -> Result<int> {

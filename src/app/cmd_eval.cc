@@ -110,7 +110,7 @@ Result<int> eval_command_run(const State& state, const OptionFlags& flags) {
 Command eval_command() {
   return {
       "eval", "grade a model on tasks, with intervals; compare two with a paired test",
-      [](CLI::App& cli) -> std::function<Result<int>()> {
+      [](CommandLine& cli) -> std::function<Result<int>()> {
         auto state = std::make_shared<State>();
         cli.add_option("--model", state->model, "the model: a path, or with --endpoint its name there")
             ->type_name("MODEL");

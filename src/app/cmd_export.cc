@@ -35,7 +35,7 @@ Result<int> run(const State& state) {
 }  // namespace
 
 Command export_command() {
-  return {"export", "write a model as a Hugging Face directory", [](CLI::App& cli) -> std::function<Result<int>()> {
+  return {"export", "write a model as a Hugging Face directory", [](CommandLine& cli) -> std::function<Result<int>()> {
             auto state = std::make_shared<State>();
             cli.add_option("model", state->model, "a folder, a .gguf or a Hugging Face cache folder")->required();
             cli.add_option("folder", state->folder, "where to write; must not exist or be empty")->required();

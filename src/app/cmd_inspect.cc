@@ -333,7 +333,7 @@ void print_human(const Json& out) {
 
 Command inspect_command() {
   return {"inspect", "say what a model, weight file, tokenizer, record file or provenance book is and holds",
-          [](CLI::App& cli) -> std::function<Result<int>()> {
+          [](CommandLine& cli) -> std::function<Result<int>()> {
             auto state = std::make_shared<State>();
             cli.add_option("file", state->path,
                            "a model (folder, .gguf, cache folder), .safetensors, tokenizer.json, "

@@ -89,7 +89,7 @@ Result<int> run(const Flags& flags) {
 Command logprobs_command() {
   return {
       "logprobs", "give the log-probabilities of tokens: {text} or {ids} to {ids, logprobs}",
-      [](CLI::App& cli) -> std::function<Result<int>()> {
+      [](CommandLine& cli) -> std::function<Result<int>()> {
         auto flags = std::make_shared<Flags>();
         cli.add_option("--model", flags->model, "a directory, a GGUF file or a Hugging Face cache path")->required();
         cli.add_flag("--json", flags->json, "read {text} or {ids} a line from standard input, write an object a line");

@@ -178,7 +178,7 @@ Result<int> run(const Flags& flags) {
 Command perplexity_command() {
   return {
       "perplexity", "measure how well a model predicts a text; with --reference, how far it is from another model",
-      [](CLI::App& cli) -> std::function<Result<int>()> {
+      [](CommandLine& cli) -> std::function<Result<int>()> {
         auto flags = std::make_shared<Flags>();
         cli.add_option("--model", flags->model, "a directory, a GGUF file or a Hugging Face cache path")->required();
         cli.add_option("file", flags->file, "the text, UTF-8")->required();

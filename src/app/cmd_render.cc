@@ -90,7 +90,8 @@ Result<int> run(const Flags& flags) {
 }  // namespace
 
 Command render_command() {
-  return {"render", "write a chat as the text that the model sees", [](CLI::App& cli) -> std::function<Result<int>()> {
+  return {"render", "write a chat as the text that the model sees",
+          [](CommandLine& cli) -> std::function<Result<int>()> {
             auto flags = std::make_shared<Flags>();
             cli.add_option("--model", flags->model, "a model's folder or a GGUF, whose template is used");
             cli.add_option("--template", flags->file, "a Jinja file");

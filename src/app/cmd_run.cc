@@ -132,7 +132,7 @@ Result<int> run_recipe(const RunArguments& arguments) {
 
 Command run_command() {
   return {"run", "run a recipe: every step that is not up to date, then the report",
-          [](CLI::App& cli) -> std::function<Result<int>()> {
+          [](CommandLine& cli) -> std::function<Result<int>()> {
             auto arguments = std::make_shared<RunArguments>();
             cli.add_option("recipe", arguments->recipe, "the recipe, a YAML file")->required()->type_name("FILE");
             cli.add_option("--out", arguments->out, "folder of the run [out/<name of the recipe>]")->type_name("DIR");

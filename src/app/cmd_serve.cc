@@ -46,7 +46,7 @@ Result<int> run(const std::string& path, const ServeOptions& options, const std:
 
 Command serve_command() {
   return {
-      "serve", "serve a model over OpenAI's API", [](CLI::App& cli) -> std::function<Result<int>()> {
+      "serve", "serve a model over OpenAI's API", [](CommandLine& cli) -> std::function<Result<int>()> {
         const ServeOptions defaults;
         OptionFlags flags(cli, defaults);
         auto path = std::make_shared<std::string>();

@@ -10,7 +10,7 @@ namespace retort::app {
 
 Command teacher_command() {
   return {
-      "teacher", "serve a procedural teacher over OpenAI's API", [](CLI::App& cli) -> std::function<Result<int>()> {
+      "teacher", "serve a procedural teacher over OpenAI's API", [](CommandLine& cli) -> std::function<Result<int>()> {
         const TeacherOptions defaults;
         OptionFlags flags(cli, defaults);
         auto port_file = std::make_shared<std::string>();

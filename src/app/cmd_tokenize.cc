@@ -92,12 +92,12 @@ Result<int> run(const Flags& flags) {
 }  // namespace
 
 Command tokenize_command() {
-  return {"tokenize", "turn text into token ids and back", [](CLI::App& cli) -> std::function<Result<int>()> {
+  return {"tokenize", "turn text into token ids and back", [](CommandLine& cli) -> std::function<Result<int>()> {
             auto flags = std::make_shared<Flags>();
             cli.add_option("--model", flags->model, "a model's folder, a GGUF or a tokenizer.json");
             cli.add_option("--write", flags->write, "write the vocabulary to this file as a tokenizer.json and end");
             cli.add_option("--learn", flags->learn, "learn a vocabulary of this size from the lines of standard input")
-                ->check(CLI::Range(1, 1 << 20));
+                ->range(1, 1 << 20);
             cli.add_option("--special", flags->special, "with --learn: special tokens, which get the ids 0, 1, ...");
             cli.add_flag("--json", flags->json, "one object a line: {text} to {ids}, {ids} to {text}");
             cli.add_flag("--no-special", flags->no_special,

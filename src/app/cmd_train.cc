@@ -15,7 +15,7 @@ namespace retort::app {
 namespace {
 
 struct State {
-  explicit State(CLI::App& cli) : flags(cli, train::Options{}) {}
+  explicit State(CommandLine& cli) : flags(cli, train::Options{}) {}
   OptionFlags flags;
   train::Task task;
   std::string examples;
@@ -62,7 +62,7 @@ Result<int> train_with(State& state) {
 Command train_command() {
   return {
       "train", "train a student on examples: full fine-tuning, LoRA, or from scratch",
-      [](CLI::App& cli) -> std::function<Result<int>()> {
+      [](CommandLine& cli) -> std::function<Result<int>()> {
         auto state = std::make_shared<State>(cli);
         cli.add_option("--examples", state->examples, "examples as JSONL, as `retort curate` writes them")
             ->required()

@@ -38,7 +38,8 @@ Result<int> verify_lines() {
 }  // namespace
 
 Command verify_command() {
-  return {"verify", "compare answers: {gold, pred} to {equal, how}", [](CLI::App& cli) -> std::function<Result<int>()> {
+  return {"verify", "compare answers: {gold, pred} to {equal, how}",
+          [](CommandLine& cli) -> std::function<Result<int>()> {
             struct State {
               bool json = false;
               std::string gold, pred;

@@ -1,14 +1,98 @@
 #include "app/command.h"
 
+#include <CLI/CLI.hpp>
+
 #include "base/env.h"
 
 namespace retort::app {
 
-void OptionFlags::attach(CLI::App& cli, const std::vector<OptionField>& fields) {
+using Added = CommandLine::Added;
+
+Added& Added::required() {
+  option_->required();
+  return *this;
+}
+
+Added& Added::type_name(const std::string& name) {
+  option_->type_name(name);
+  return *this;
+}
+
+Added& Added::delimiter(char between) {
+  option_->delimiter(between);
+  return *this;
+}
+
+Added& Added::expected(int least, int most) {
+  option_->expected(least, most);
+  return *this;
+}
+
+Added& Added::default_str(const std::string& text) {
+  option_->default_str(text);
+  return *this;
+}
+
+Added& Added::capture_default_str() {
+  option_->capture_default_str();
+  return *this;
+}
+
+Added& Added::range(int64_t least, int64_t most) {
+  option_->check(CLI::Range(least, most));
+  return *this;
+}
+
+Added& Added::group(const std::string& name) {
+  option_->group(name);
+  return *this;
+}
+
+Added& Added::trigger_on_parse() {
+  option_->trigger_on_parse();
+  return *this;
+}
+
+Added CommandLine::add_flag(const std::string& name, bool& into, const std::string& help) {
+  return Added(app_.add_flag(name, into, help));
+}
+
+Added CommandLine::add_option(const std::string& name, std::string& into, const std::string& help) {
+  return Added(app_.add_option(name, into, help));
+}
+
+Added CommandLine::add_option(const std::string& name, int& into, const std::string& help) {
+  return Added(app_.add_option(name, into, help));
+}
+
+Added CommandLine::add_option(const std::string& name, int64_t& into, const std::string& help) {
+  return Added(app_.add_option(name, into, help));
+}
+
+Added CommandLine::add_option(const std::string& name, uint64_t& into, const std::string& help) {
+  return Added(app_.add_option(name, into, help));
+}
+
+Added CommandLine::add_option(const std::string& name, double& into, const std::string& help) {
+  return Added(app_.add_option(name, into, help));
+}
+
+Added CommandLine::add_option(const std::string& name, std::vector<std::string>& into, const std::string& help) {
+  return Added(app_.add_option(name, into, help));
+}
+
+Added CommandLine::add_option(const std::string& name, std::function<void(const std::string&)> take,
+                              const std::string& help) {
+  return Added(app_.add_option_function<std::string>(name, take, help));
+}
+
+void CommandLine::footer(const std::string& text) { app_.footer(text); }
+
+void OptionFlags::attach(CommandLine& cli, const std::vector<OptionField>& fields) {
   for (const OptionField& field : fields) {
     const std::string shown = field.value.is_string() ? field.value.get<std::string>() : to_text(field.value);
     const auto add = [&](const std::string& name) {
-      auto* option = cli.add_option_function<std::string>(
+      Added option = cli.add_option(
           "--" + name,
           [state = state_, path = field.path](const std::string& text) {
             (void)apply_set(state->flags, path + "=" + text);

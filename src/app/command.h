@@ -1,24 +1,70 @@
 // Command: one verb of the program. cmd_<verb>.cc defines it, main.cc lists it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include <CLI/CLI.hpp>
-
 #include "base/json.h"
 #include "base/options.h"
 #include "base/result.h"
 
+namespace CLI {
+class App;
+class Option;
+}  // namespace CLI
+
 namespace retort::app {
+
+// A verb's flags and words, read by CLI11. Its header is kept out of this one: it adds five seconds of compile time to
+// each file that includes it.
+class CommandLine {
+ public:
+  // What else is known of a flag; each call returns the same one, as CLI11's do.
+  class Added {
+   public:
+    explicit Added(CLI::Option* option) : option_(option) {}
+    Added* operator->() { return this; }
+    Added& required();
+    Added& type_name(const std::string& name);  // FILE, DIR, ... in the help
+    Added& delimiter(char between);             // several values in one word
+    Added& expected(int least, int most);       // how many values it takes
+    Added& expected(int count) { return expected(count, count); }
+    Added& default_str(const std::string& text);  // the value where the flag stands alone
+    Added& capture_default_str();                 // the help shows the value it has now
+    Added& range(int64_t least, int64_t most);    // other values are refused
+    Added& group(const std::string& name);        // "": works and is not listed
+    Added& trigger_on_parse();                    // a function runs in the order of the words
+
+   private:
+    CLI::Option* option_;
+  };
+
+  explicit CommandLine(CLI::App& app) : app_(app) {}
+  // `name` begins with "--", or is a word that stands alone. `into` must outlive the parsing.
+  Added add_flag(const std::string& name, bool& into, const std::string& help);
+  Added add_option(const std::string& name, std::string& into, const std::string& help);
+  Added add_option(const std::string& name, int& into, const std::string& help);
+  Added add_option(const std::string& name, int64_t& into, const std::string& help);
+  Added add_option(const std::string& name, uint64_t& into, const std::string& help);
+  Added add_option(const std::string& name, double& into, const std::string& help);
+  Added add_option(const std::string& name, std::vector<std::string>& into, const std::string& help);
+  // Calls `take` with each value given.
+  Added add_option(const std::string& name, std::function<void(const std::string&)> take, const std::string& help);
+  // Text below the list of flags in the help.
+  void footer(const std::string& text);
+
+ private:
+  CLI::App& app_;
+};
 
 struct Command {
   const char* name;     // "serve"
   const char* summary;  // one line for `retort --help`
   // Adds flags to `cli`; returns what runs after they were parsed. Its value is the exit status (0, or 1 for a "no").
-  std::function<Result<int>()> (*define)(CLI::App& cli);
+  std::function<Result<int>()> (*define)(CommandLine& cli);
 };
 
 // Flags for every leaf of an Options struct: `--samples 4`, `--optimizer.lr 3e-4` (underscores may be written as
@@ -27,7 +73,7 @@ struct Command {
 class OptionFlags {
  public:
   template <class O>
-  OptionFlags(CLI::App& cli, const O& options) : state_(std::make_shared<State>()) {
+  OptionFlags(CommandLine& cli, const O& options) : state_(std::make_shared<State>()) {
     std::vector<OptionField> fields;
     list_options(options, fields);
     attach(cli, fields);
@@ -44,7 +90,7 @@ class OptionFlags {
     std::vector<std::string> sets;
     std::string config;
   };
-  void attach(CLI::App& cli, const std::vector<OptionField>& fields);
+  void attach(CommandLine& cli, const std::vector<OptionField>& fields);
   Result<Json> collected() const;
   std::shared_ptr<State> state_;
 };

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include <fmt/core.h>
+#include <CLI/CLI.hpp>
 
 #include "app/command.h"
 #include "base/cancel.h"
@@ -92,7 +93,8 @@ int main_checked(int argc, char** argv) {
   for (const auto make : kCommands) {
     const Command command = make();
     CLI::App* sub = cli.add_subcommand(command.name, command.summary);
-    defined.emplace_back(sub, command.define(*sub));
+    CommandLine flags(*sub);
+    defined.emplace_back(sub, command.define(flags));
   }
 
   try {

@@ -3,6 +3,8 @@
 #include <unordered_map>
 #include <vector>
 
+template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace retort {
 namespace {
 

@@ -10,6 +10,9 @@
 
 #include "base/result.h"
 
+// Made once, in json.cc, not in each file that uses it.
+extern template class nlohmann::basic_json<nlohmann::ordered_map>;
+
 namespace retort {
 
 using Json = nlohmann::ordered_json;
