@@ -20,7 +20,7 @@ class Teacher(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.trouble, self.delay, self.lock = trouble, delay, threading.Lock()
         self.asked, self.served, self.in_flight, self.most = {}, [], 0, 0
-        self.keys = set()
+        self.keys, self.bodies = set(), []
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -45,6 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
             times = t.asked.get(key, 0)
             t.asked[key] = times + 1
             t.keys.add(self.headers.get("Authorization"))
+            t.bodies.append(body)
             t.in_flight += 1
             t.most = max(t.most, t.in_flight)
         try:
@@ -77,10 +78,19 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.send(200, "\x00\x01{]" * 20)
         if how == "error":
             return self.send(500, "oops", "text/plain")
+        if how == "far too busy":
+            return self.send(429, '{"error":{"message":"later"}}', headers=[("Retry-After", "1000000000")])
+        if how == "echo":
+            said = {"message": f'{self.headers["Authorization"]} and {self.headers["api-key"]}'}
+            return self.send(400, json.dumps({"error": said}))
+        if how == "no temperature" and "temperature" in body:
+            return self.send(400, '{"error":{"message":"`temperature` does not support 0.7 with this model","param":"temperature"}}')
         finish = "length" if how == "length" else "stop"
         thought, answer = f"thinking of {key}", f"The answer is {len(key)}."
         head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "mock-1"}
         usage = {"prompt_tokens": 10, "completion_tokens": 20, "total_tokens": 30}
+        usages = how if isinstance(how, list) else [usage]
+        answer = "x" * how if isinstance(how, int) else answer
         if not body.get("stream"):
             message = {"role": "assistant", "content": answer, "reasoning_content": thought}
             whole = {**head, "object": "chat.completion", "usage": usage,
@@ -89,7 +99,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         else:
             chunks = [{"choices": [{"index": 0, "delta": d, "finish_reason": None}]} for d in
                       ({"role": "assistant", "content": ""}, {"reasoning_content": thought}, {"content": answer})]
-            chunks += [{"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}, {"choices": [], "usage": usage}]
+            chunks += [{"choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}]
+            chunks += [{"choices": [], "usage": usage} for usage in usages]
             text = "".join("data: " + json.dumps({**head, **c}) + "\n\n" for c in chunks) + "data: [DONE]\n\n"
             if how == "half":
                 self.send(200, text[:len(text) // 2], "text/event-stream", length=len(text))
@@ -200,6 +211,134 @@ def test_the_cap_holds_and_the_run_goes_on(place):
     assert len(teacher.served) == 24 and len(lines(place / "out" / "traces.jsonl")) == 24
 
 
+def usage(prompt, completion, **more):
+    return {"prompt_tokens": prompt, "completion_tokens": completion, **more}
+
+
+# Counts that cannot be, or say nothing: the worst case of a request is what may have been charged.
+ABSURD = [[usage(10, n)] for n in (0, -1, 2**53, 2**63 - 1, 2**64, 10**18, 9_200_000_000_000_000_000, 20.5, 1e18, "20", [20], True)]
+ABSURD += [[usage(n, 20)] for n in (0, -5, 2**64, "10")] + [[], [None], [{}], [usage(10, 20, total_tokens=-1)]]
+ABSURD += [[usage(10, 20), usage(10, -2)], [usage(10, 2**64), usage(10, 20)]]
+# Counts that a bill may rest on, however often they are said: the most is charged, at $1 and $2 for a million.
+CREDIBLE = [([usage(10, 20)], 50), ([usage(10, 7), usage(10, 20), usage(10, 1)], 50), ([None, usage(10, 20)], 50),
+            ([usage(10, 5, total_tokens=30)], 50), ([usage(10, 400)], 810)]
+
+
+WORST = 1024 + 2 * 64  # micro-dollars at least that a request of `arguments` may cost
+
+
+@pytest.mark.parametrize("cap, lies, code", [
+    ("9", ABSURD + [told for told, _ in CREDIBLE], 0), ("0.02", ABSURD, 7), ("0.02", [[usage(10, 2**40)]], 7),
+    ("0.05", [[usage(10, 3000)], [usage(10, 20)]], 7)])
+def test_the_books_hold_what_a_lying_teacher_may_charge(place, cap, lies, code):
+    """The teacher's own log is the outside measure: the books say no less, and past the cap only what is under way comes."""
+    prices = {json.dumps(told): price for told, price in CREDIBLE}
+    prices |= {json.dumps(told): WORST for told in ABSURD}
+    prices |= {json.dumps([usage(10, n)]): 10 + 2 * n for n in (3000, 2**40)}
+    due, late, lock = [], [], threading.Lock()
+
+    def lie(key, times):
+        with lock:
+            told = lies[len(due) % len(lies)]
+            if sum(due) >= float(cap) * 1e6:
+                late.append(key)
+            due.append(prices[json.dumps(told)])
+        return told
+
+    teacher, out = Teacher(lie, delay=0.005), place / "out"
+    args = list(map(str, arguments(place, teacher.url, out)))
+    for name, value in (("--samples", "20"), ("--concurrency", "8"), ("--cap", cap)):
+        args[args.index(name) + 1] = value
+    run = retort(*args, check=False)
+    assert run.returncode == code and ("raise --cap" in run.stderr) == (code == 7), run.stderr
+    total = costs(out)["total"]
+    assert total["usd_micros"] >= sum(due) and total["requests"] == len(due)
+    assert len(late) <= 8, f"{len(late)} of {len(due)} requests came after the cap was reached"
+    assert len(lines(out / "traces.jsonl")) == len(due) == len(teacher.served)  # not one answer is lost by what it says
+    if code == 0:
+        assert total["usd_micros"] - total["possibly_charged_usd_micros"] == sum(price for price in due if price != WORST)
+    # Again: nothing absurd keeps the store shut, the books stand, not one more request leaves.
+    assert retort(*args, check=False).returncode == code and len(due) == len(teacher.served) == total["requests"]
+    assert costs(out)["total"]["usd_micros"] == total["usd_micros"]
+
+
+def test_what_is_paid_for_is_written_at_the_cap(place):
+    teacher = Teacher()
+    tight = arguments(place, teacher.url, place / "out")
+    tight[tight.index("--cap") + 1] = "0.0018"
+    run = retort(*tight, check=False)
+    assert run.returncode == 7 and "raise --cap" in run.stderr, run.stderr
+    tally = json.loads((place / "out" / "tally.json").read_text())
+    traces = lines(place / "out" / "traces.jsonl")
+    assert tally["incomplete"] and tally["unfinished"] == 24 - len(teacher.served) and len(traces) == tally["kept"] == len(teacher.served) > 0
+    assert (place / "out" / "rejects.jsonl").read_text() == ""
+    bought = len(teacher.served)
+    assert retort(*arguments(place, teacher.url, place / "out")).returncode == 0
+    tally = json.loads((place / "out" / "tally.json").read_text())
+    assert "incomplete" not in tally and tally["kept"] == 24 and len(teacher.served) == 24 and bought < 24
+    assert costs(place / "out")["total"]["usd_micros"] == 24 * 50
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_one_answer_too_large_is_a_reject_and_asked_once(place, stream):
+    teacher = Teacher(lambda key, times: 2_000_000 if key.startswith("What is 3 ") else None)
+    args = arguments(place, teacher.url, place / "out", *([] if stream else ["--no-stream"]))
+    assert retort(*args).returncode == 0
+    rejects = lines(place / "out" / "rejects.jsonl")
+    assert [(r["id"], r["reason"]) for r in rejects] == [("p3", "unusable")] * 2
+    assert "max_answer_bytes" in rejects[0]["detail"]
+    assert costs(place / "out")["total"]["possibly_charged_usd_micros"] > 2 * 1024
+    asked = dict(teacher.asked)
+    retort(*args)
+    assert teacher.asked == asked and max(asked.values()) == 1
+    # The option that the reject names lets it in.
+    wide = retort(*arguments(place, teacher.url, place / "wide", "--max_answer_bytes", "9000000", *([] if stream else ["--no-stream"])))
+    assert wide.returncode == 0 and len(lines(place / "wide" / "traces.jsonl")) == 24
+
+
+def test_a_wait_without_end_is_bounded_and_shown(place):
+    teacher = Teacher(lambda key, times: "far too busy" if len(teacher.served) == 3 else None)
+    child = subprocess.Popen([program(), *map(str, arguments(place, teacher.url, place / "out", "--concurrency", "1"))],
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    said = ""
+    while "waiting 10m 00s as it asks" not in said:
+        line = child.stderr.readline()
+        assert line, said
+        said += line
+    assert "answers 429: later" in said
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=60) == 130
+
+
+def test_an_echoed_key_is_nowhere(place):
+    key, other = "sk-live/7f+3 Ab", "azure-key-4711"
+    teacher = Teacher(lambda key, times: "echo" if sum(map(ord, key)) % 3 == 0 else None)
+    run = retort(*arguments(place, teacher.url, place / "out", "--headers", "api-key: env:OTHER_KEY", "--max_refused", "100"),
+                 env={"RETORT_API_KEY": key, "OTHER_KEY": other})
+    assert teacher.keys == {f"Bearer {key}"}
+    assert lines(place / "out" / "rejects.jsonl") and "[key]" in (place / "out" / "rejects.jsonl").read_text()
+    seen = run.stdout + run.stderr + "".join(p.read_bytes().decode("latin-1") for p in (place / "out").iterdir())
+    for part in (key, other, "7f+3", "4711", "7f%2B3", "7f\\/3"):
+        assert part not in seen, part
+    refused = retort(*arguments(place, teacher.url, place / "o2", "--headers", f"api-key: {other}"), check=False)
+    assert refused.returncode == 2 and "env:VARIABLE" in refused.stderr and other not in refused.stderr
+    refused = retort(*arguments(place, teacher.url, place / "o2", "--headers", "api-key: env:NO_SUCH_KEY"), check=False)
+    assert refused.returncode == 2 and "NO_SUCH_KEY" in refused.stderr
+
+
+def test_a_model_that_takes_no_temperature_can_be_asked(place):
+    teacher = Teacher(lambda key, times: "no temperature")
+    args = arguments(place, teacher.url, place / "out", "--extra_body", '{"reasoning_effort": "high"}')
+    run = retort(*args, check=False)
+    assert run.returncode == 2 and "`temperature` (--temperature)" in run.stderr and "`unset`" in run.stderr, run.stderr
+    teacher.bodies.clear()
+    retort(*args, "--temperature", "unset", "--top_p", "unset")
+    for body in teacher.bodies:
+        assert "temperature" not in body and "top_p" not in body and body["reasoning_effort"] == "high"
+    params = lines(place / "out" / "traces.jsonl")[0]["params"]
+    assert params["extra_body"] == {"reasoning_effort": "high"} and "temperature" not in params
+
+
 def test_ctrl_c_keeps_what_arrived(place):
     teacher = Teacher(delay=0.05)
     child = subprocess.Popen([program(), *map(str, arguments(place, teacher.url, place / "out"))],
@@ -209,6 +348,8 @@ def test_ctrl_c_keeps_what_arrived(place):
     child.send_signal(signal.SIGINT)
     _, said = child.communicate(timeout=30)
     assert child.returncode == 130 and "run the same command again" in said
+    assert json.loads((place / "out" / "tally.json").read_text())["incomplete"]
+    assert len(lines(place / "out" / "traces.jsonl")) == len(teacher.served)
     retort(*arguments(place, teacher.url, place / "out"))
     assert len(teacher.served) == 24  # none twice
 

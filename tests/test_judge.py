@@ -219,7 +219,7 @@ class Grader(http.server.BaseHTTPRequestHandler):
         if self.server.trouble and self.server.asked.count(text) == 1:
             data, kind = b"<html>Sign in</html>", "text/html"
         else:
-            verdict = f"VERDICT: {'CORRECT' if 'Final answer: 4' in text else 'WRONG'}"
+            verdict = "VERDICT: " + ("CORRECT" if "Final answer:\n=====\n4\n" in text else "WRONG")
             base = {"id": "x", "object": "chat.completion.chunk", "model": "g", "created": 0}
             events = [{**base, "choices": [{"index": 0, "delta": {"content": verdict}, "finish_reason": "stop"}]},
                       {**base, "choices": [], "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}}]

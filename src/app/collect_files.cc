@@ -2,6 +2,7 @@
 
 #include "app/open_model.h"
 #include "app/sampling_defaults.h"
+#include "app/steps.h"
 #include "ledger/cost_book.h"
 #include "ledger/price.h"
 #include "net/curl_transport.h"
@@ -120,16 +121,22 @@ Result<Tally> collect_files(CollectJob job, Env& env) {
   api.model = options.model;
   api.stream = job.stream;
   api.max_completion_tokens = job.max_completion_tokens;
-  wire::ApiGenerator teacher(transport, api, job.key);
+  api.max_body_bytes = options.max_answer_bytes;
+  RETORT_ASSIGN(Json extra, collect::extra_members(options));
+  RETORT_ASSIGN(auto headers, extra_headers(options.headers, env));
+  wire::ApiGenerator teacher(transport, api, job.key, std::move(extra), std::move(headers));
 
   collect::Place place;
   place.store = job.work + "/collect.sqlite";
   place.cancel = job.cancel;
+  std::optional<Error> ended;
+  place.ended = &ended;
   auto tally = collect::run(options, place, permission, price, *prompts, *out.traces, *out.rejects, teacher, env);
   const Status booked = book(job, env);
   if (!tally.ok()) return tally;
   RETORT_TRY(booked);
   RETORT_TRY(out.close(*tally, env));
+  if (ended) return std::move(*ended);
   return tally;
 }
 

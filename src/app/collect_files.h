@@ -33,7 +33,8 @@ struct CollectJob {
   Cancel cancel;
 };
 
-// Errors: collect::run's and those of the files; spending is booked whatever the end.
+// Errors: collect::run's and those of the files; spending is booked whatever the end. Where the run ended early with
+// something bought, the files hold that, and tally.json says `incomplete`.
 Result<Tally> collect_files(CollectJob job, Env& env);
 
 }  // namespace retort::app

@@ -69,8 +69,8 @@ Result<std::optional<model::Reply>> PaidGenerator::stored(Waiting& waiting) {
 void PaidGenerator::submit(model::Request request, model::Callbacks callbacks, Cancel cancel) {
   Waiting waiting{std::move(request), std::move(callbacks), std::move(cancel)};
   auto known = stored(waiting);
-  if (!known.ok()) return waiting.callbacks.on_done(known.error());
-  if (*known) return waiting.callbacks.on_done(std::move(**known));
+  if (!known.ok()) return courier_.deliver(std::move(waiting.callbacks.on_done), known.error());
+  if (*known) return courier_.deliver(std::move(waiting.callbacks.on_done), std::move(**known));
   {
     const std::lock_guard lock(mutex_);
     waiting_.push_back(std::move(waiting));
@@ -110,7 +110,7 @@ void PaidGenerator::send_waiting() {
       }
     }
     if (refused) {
-      next.callbacks.on_done(std::move(*refused));
+      courier_.deliver(std::move(next.callbacks.on_done), std::move(*refused));
       continue;
     }
     model::Request request = next.request;

@@ -12,6 +12,7 @@
 #include "ledger/budget.h"
 #include "ledger/cost_book.h"
 #include "ledger/price.h"
+#include "model/courier.h"
 #include "model/generator.h"
 #include "store/attempt_log.h"
 
@@ -58,6 +59,7 @@ class PaidGenerator final : public model::Generator {
   ledger::Budget budget_;
   std::deque<Waiting> waiting_;
   int in_flight_ = 0;
+  model::Courier courier_;  // last: what it delivers may look at the rest
 };
 
 }  // namespace retort::app

@@ -47,6 +47,19 @@ struct Inbox {
   }
 };
 
+bool is_empty(const model::Reply& reply) {
+  return reply.choices.empty() || (reply.choices.front().content.empty() && reply.choices.front().reasoning.empty());
+}
+
+// What a bill may rest on.
+bool is_credible(const Usage& usage, bool empty_answer) {
+  for (const int64_t count :
+       {usage.prompt_tokens, usage.completion_tokens, usage.reasoning_tokens, usage.cached_tokens}) {
+    if (count < 0 || count > kMaxCount) return false;
+  }
+  return usage.prompt_tokens > 0 && (usage.completion_tokens > 0 || empty_answer);
+}
+
 // How often the loop looks at the cancel token and the clock while it waits.
 constexpr int64_t kTickUs = 50'000;
 
@@ -63,7 +76,8 @@ class Collector {
         teacher_(teacher),
         env_(env),
         budget_(budget),
-        pace_(options.concurrency) {}
+        pace_(options.concurrency),
+        minute_(options.requests_per_minute, options.tokens_per_minute) {}
 
   Status load() {
     std::vector<AttemptLog::Key> keys;
@@ -92,6 +106,7 @@ class Collector {
   }
 
   const store::RequestState& state(size_t item) const { return states_[item]; }
+  bool answered() const { return answered_; }
 
  private:
   struct Parked {  // given up before any answer came: the teacher's fault or its own
@@ -101,6 +116,7 @@ class Collector {
   struct Live {  // of an item in flight
     int64_t attempt = 0;
     int64_t sent_us = 0;
+    int64_t ticket = 0;  // of minute_
   };
 
   Status loop(Progress& progress) {
@@ -118,7 +134,13 @@ class Collector {
     return {};
   }
 
-  std::string note() const { return fmt::format("spent {}, {} in flight", format_usd(budget_.spent()), in_flight_); }
+  std::string note() const {
+    std::string text = fmt::format("spent {}, {} in flight", format_usd(budget_.spent()), in_flight_);
+    if (const int64_t now = env_.monotonic_us(); pace_.pause_until_us() > now)
+      text += fmt::format(", waiting {} as the teacher asked",
+                          format_duration(static_cast<double>(pace_.pause_until_us() - now) * 1e-6));
+    return text;
+  }
 
   Error over_cap() const {
     const UsdMicros next = plan_.items[ready_.front()].reserve;
@@ -147,11 +169,13 @@ class Collector {
     const int64_t now = env_.monotonic_us();
     while (!ready_.empty() && pace_.may_send(in_flight_ + static_cast<int>(batch.size()), now)) {
       const size_t i = ready_.front();
+      if (!minute_.has_room(now, plan_.items[i].tokens)) break;
       if (!budget_.reserve(plan_.items[i].reserve)) {
         blocked = batch.empty();
         break;
       }
       ready_.pop_front();
+      live_[i].ticket = minute_.sent(now, plan_.items[i].tokens);
       batch.push_back(i);
       reservations.push_back({states_[i].id, plan_.items[i].reserve});
     }
@@ -159,7 +183,8 @@ class Collector {
     RETORT_ASSIGN(const auto attempts, log_.send(reservations));
     for (size_t k = 0; k < batch.size(); ++k) {
       const size_t i = batch[k];
-      live_[i] = {attempts[k], now};
+      live_[i].attempt = attempts[k];
+      live_[i].sent_us = now;
       ++in_flight_;
       model::Request request;
       request.messages = plan_.prompts[plan_.items[i].prompt].messages;
@@ -186,7 +211,7 @@ class Collector {
   Status take(std::vector<Inbox::Arrival> arrivals) {
     if (arrivals.empty()) return {};
     std::vector<Outcome> outcomes;
-    for (const auto& arrival : arrivals) outcomes.push_back(outcome_of(arrival.item, arrival.reply));
+    for (auto& arrival : arrivals) outcomes.push_back(outcome_of(arrival.item, arrival.reply));
     in_flight_ -= static_cast<int>(arrivals.size());
     RETORT_TRY(log_.end(outcomes));
     Status ended;
@@ -197,11 +222,19 @@ class Collector {
     return ended;
   }
 
-  Outcome outcome_of(size_t i, const Result<model::Reply>& reply) const {
+  // The store takes an answer only as a record that a later run can read.
+  Outcome outcome_of(size_t i, Result<model::Reply>& reply) const {
     const Item& item = plan_.items[i];
     Outcome o = collect::outcome_of(live_[i].attempt, reply, item.reserve, price_);
-    if (o.settled)
-      o.record = to_text(encode(make_trace(plan_.prompts[item.prompt], item, permission_, *reply, o.raw_hash)));
+    if (!o.settled) return o;
+    auto record = to_line(make_trace(plan_.prompts[item.prompt], item, permission_, *reply, o.raw_hash));
+    if (record.ok()) {
+      o.record = std::move(*record);
+    } else {
+      o.settled = false;
+      o.error = "the answer cannot be kept: " + record.error().message;
+      o.raw.clear();
+    }
     return o;
   }
 
@@ -209,6 +242,7 @@ class Collector {
   Status settle(const Inbox::Arrival& arrival, const Outcome& outcome) {
     const size_t i = arrival.item;
     budget_.settle(plan_.items[i].reserve, outcome.charged);
+    minute_.used(live_[i].ticket, !outcome.possibly ? outcome.prompt_tokens + outcome.completion_tokens : INT64_MAX);
     if (outcome.settled) {
       states_[i].done = answered_ = true;
       ++finished_;
@@ -216,11 +250,12 @@ class Collector {
       refused_in_a_row_ = 0;
       return flush_parked();
     }
-    if (arrival.reply.ok()) return retry(i, "empty", outcome.error, -1);
+    if (arrival.reply.ok())
+      return is_empty(*arrival.reply) ? retry(i, "empty", outcome.error, -1) : give_up(i, "unusable", outcome.error);
     const Error& error = arrival.reply.error();
     switch (error.code) {
       case Code::Unavailable:
-        if (!error.maybe_charged) pace_.turned_away(live_[i].sent_us, env_.monotonic_us(), error.retry_after_ms);
+        if (!error.maybe_charged) turned_away(i, error);
         if (outcome.busy) {
           if (++states_[i].busy >= options_.max_busy) return give_up(i, "busy", error.message);
           return later(i, states_[i].busy, error.retry_after_ms);
@@ -228,6 +263,9 @@ class Collector {
         return retry(i, "failed", error.message, -1);
       case Code::Invalid:
       case Code::NotFound:
+        // What may be billed was answered, and would be again.
+        if (error.maybe_charged)
+          return give_up(i, "unusable", error.message + "; raise `max_answer_bytes`, or ask for fewer tokens");
         parked_.push_back({i, "refused", error.message});
         if (++refused_in_a_row_ >= options_.max_refused)
           return within(fmt::format("the teacher refused {} requests in a row", refused_in_a_row_), error);
@@ -237,6 +275,18 @@ class Collector {
       case Code::Cancelled: ready_.push_back(i); return error;
       default: return retry(i, "failed", error.message, -1);
     }
+  }
+
+  void turned_away(size_t i, const Error& error) {
+    constexpr int64_t kToldMs = 10'000;  // shorter pauses are not worth a line
+    const int64_t now = env_.monotonic_us();
+    const bool longer =
+        error.retry_after_ms >= kToldMs && now + error.retry_after_ms * 1000 - kToldMs * 1000 > told_us_;
+    pace_.turned_away(live_[i].sent_us, now, error.retry_after_ms);
+    if (!longer) return;
+    told_us_ = now + error.retry_after_ms * 1000;
+    log::warn("{}; waiting {} as it asks, then asking again", error.message,
+              format_duration(static_cast<double>(error.retry_after_ms) * 1e-3));
   }
 
   Status retry(size_t i, const char* reason, const std::string& detail, int64_t retry_after_ms) {
@@ -332,6 +382,8 @@ class Collector {
   Env& env_;
   ledger::Budget budget_;
   Pace pace_;
+  Minute minute_;
+  int64_t told_us_ = 0;  // the end of the longest pause that was told
   Cancel stop_;
   std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   std::vector<store::RequestState> states_;  // by item
@@ -356,19 +408,27 @@ Result<Tally> write_out(const Plan& plan, const Collector& collector, AttemptLog
     const Item& item = plan.items[i];
     const std::string& id = plan.prompts[item.prompt].id;
     const store::RequestState& state = collector.state(i);
+    const auto drop = [&](const std::string& reason, const std::string& detail) -> Status {
+      accounting.dropped(id, reason);
+      return dropped.put({id, "collect", reason, fmt::format("sample {}: {}", item.sample, detail)});
+    };
+    if (!state.done && state.reject_reason.empty()) {
+      accounting.unfinished(id);
+      continue;
+    }
     if (!state.done) {
-      RETORT_TRY(dropped.put(
-          {id, "collect", state.reject_reason, fmt::format("sample {}: {}", item.sample, state.reject_detail)}));
-      accounting.dropped(id, state.reject_reason);
+      RETORT_TRY(drop(state.reject_reason, state.reject_detail));
       continue;
     }
     RETORT_ASSIGN(const std::string record, log.record(state.id));
-    RETORT_ASSIGN(const Json json, parse_json(record));
-    Trace trace;
-    RETORT_TRY(decode(json, trace));
-    if (trace.finish_reason == "length") accounting.count("truncated");
-    if (trace.reasoning.empty()) accounting.count("without_reasoning");
-    RETORT_TRY(kept.put(trace));
+    const auto trace = from_line<Trace>(record);
+    if (!trace.ok()) {  // of an older retort, which took what came
+      RETORT_TRY(drop("unusable", "the stored answer cannot be kept: " + trace.error().message));
+      continue;
+    }
+    if (trace->finish_reason == "length") accounting.count("truncated");
+    if (trace->reasoning.empty()) accounting.count("without_reasoning");
+    RETORT_TRY(kept.put(*trace));
     accounting.kept(std::vector<std::string>{id});
   }
   return accounting.finish();
@@ -376,7 +436,7 @@ Result<Tally> write_out(const Plan& plan, const Collector& collector, AttemptLog
 
 }  // namespace
 
-Outcome outcome_of(int64_t attempt, const Result<model::Reply>& reply, UsdMicros reserved, const ledger::Price& price) {
+Outcome outcome_of(int64_t attempt, Result<model::Reply>& reply, UsdMicros reserved, const ledger::Price& price) {
   Outcome o;
   o.attempt = attempt;
   if (!reply.ok()) {
@@ -387,13 +447,14 @@ Outcome outcome_of(int64_t attempt, const Result<model::Reply>& reply, UsdMicros
     o.charged = o.possibly ? reserved : 0;
     return o;
   }
+  // A teacher that does not say what it used may have charged for all that was asked.
+  o.possibly = !is_credible(reply->usage, is_empty(*reply));
+  if (o.possibly) reply->usage = {};
   o.prompt_tokens = reply->usage.prompt_tokens;
   o.completion_tokens = reply->usage.completion_tokens;
   o.reasoning_tokens = reply->usage.reasoning_tokens;
-  // A teacher that does not say what it used may have charged for all that was asked.
-  o.possibly = o.prompt_tokens <= 0 && o.completion_tokens <= 0;
   o.charged = o.possibly ? reserved : ledger::charge(price, reply->usage);
-  if (reply->choices.empty() || (reply->choices.front().content.empty() && reply->choices.front().reasoning.empty())) {
+  if (is_empty(*reply)) {
     o.error = "the answer is empty: neither content nor reasoning";
     return o;
   }
@@ -422,7 +483,12 @@ Result<Tally> run(const Options& options, const Place& place, const Permission& 
   Collector collector(options, place, permission, price, plan, log, teacher, env,
                       ledger::Budget(*cap, spend.charged + spend.possibly));
   RETORT_TRY(collector.load());
-  RETORT_TRY(collector.ask());
+  if (Status asked = collector.ask(); !asked.ok()) {
+    const Code code = asked.error().code;
+    const bool broken = code == Code::Io || code == Code::Corrupt || code == Code::Internal;
+    if (place.ended == nullptr || broken || !collector.answered()) return std::move(asked).error();
+    *place.ended = std::move(asked).error();
+  }
   return write_out(plan, collector, log, kept, dropped);
 }
 

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,13 +32,18 @@ struct Options {
   std::string model;
   std::string cap;
   int samples = 4;
-  double temperature = 0.7;
-  double top_p = 1.0;
+  std::optional<double> temperature = 0.7;
+  std::optional<double> top_p = 1.0;
   int max_tokens = 2048;
   int64_t seed = -1;
+  std::string extra_body;
+  std::vector<std::string> headers;
   std::string system;
   int64_t limit = 0;
   int concurrency = 16;
+  int requests_per_minute = 0;
+  int64_t tokens_per_minute = 0;
+  int64_t max_answer_bytes = 0;
   int max_attempts = 6;
   int max_busy = 100;
   int max_refused = 8;
@@ -51,13 +57,23 @@ struct Options {
     v("model", model, "the model's name at that API");
     v("cap", cap, "dollars that this collection may spend, resumed runs included, such as 5.00");
     v("samples", samples, "answers asked for each prompt");
-    v("temperature", temperature, "sampling temperature; 0 is greedy");
-    v("top_p", top_p, "nucleus of the distribution that is sampled; 1 is all of it");
+    v("temperature", temperature, "sampling temperature; 0 is greedy; `unset`: left out, for models that refuse it");
+    v("top_p", top_p, "nucleus of the distribution that is sampled; 1 is all of it; `unset`: left out");
     v("max_tokens", max_tokens, "most tokens of an answer, thought included; the worst case that is reserved");
     v("seed", seed, "0 or more: each sample is sent with its own seed made of this; -1: none is sent");
+    v("extra_body", extra_body,
+      "members added to each request, as JSON: {\"reasoning_effort\": \"high\"}; they count as part of the question");
+    v("headers", headers,
+      "headers added to each request, `Name: value`; a key is written `api-key: env:VARIABLE` or `api-key: file:PATH` "
+      "and never shown");
     v("system", system, "a system message put before each prompt that has none");
     v("limit", limit, "only the first so many prompts; 0: all");
     v("concurrency", concurrency, "requests in flight at most");
+    v("requests_per_minute", requests_per_minute, "requests sent within any minute, at most; 0: no such limit");
+    v("tokens_per_minute", tokens_per_minute,
+      "tokens of requests and answers within any minute, at most; what is under way counts in full; 0: no such limit");
+    v("max_answer_bytes", max_answer_bytes,
+      "of a response; 0: 1 MiB and 1 KiB for each of max_tokens, 64 MiB at most; a larger one is rejected");
     v("max_attempts", max_attempts, "failed attempts after which a sample is rejected");
     v("max_busy", max_busy, "times the teacher may say `later` (429) before a sample is rejected");
     v("max_refused", max_refused,
@@ -74,21 +90,29 @@ struct Place {
   Cancel cancel;
   // For tests: AttemptLog::on_step.
   std::function<Status(const char*)> on_step;
+  // Where given, a run that ends early with something bought (the cap, a Cancel, a teacher that is away) puts that into
+  // the sinks and returns its tally, with `unfinished` in it; why it ended is left here.
+  std::optional<Error>* ended = nullptr;
 };
 
 // Every prompt id comes out as the parent of a trace or as a Reject. Kept traces are ordered by prompt, then sample.
 // Errors: Invalid (options, permission, duplicate ids, a teacher that refuses); Unavailable (not one usable answer:
 // nothing is rejected then, the next call asks again); Limit (the cap, or the teacher's
 // quota): the message says what was spent and how to go on; Cancelled; Io and Corrupt of the store. After any of them
-// the same call goes on where it stopped. Neither sink is closed.
+// the same call goes on where it stopped. Neither sink is closed. Rejects: "refused", "failed", "busy", "empty",
+// "unusable" (an answer too large, or that no record can hold), each booked with what it cost.
 Result<Tally> run(const Options& options, const Place& place, const Permission& permission, const ledger::Price& price,
                   Source<Prompt>& prompts, Sink<Trace>& kept, Sink<Reject>& dropped, model::Generator& teacher,
                   Env& env);
 
 // What an ended attempt cost and whether it brought an answer; `record` is left to the caller. `reserved` is booked
-// where the charge cannot be known.
-store::Outcome outcome_of(int64_t attempt, const Result<model::Reply>& reply, UsdMicros reserved,
-                          const ledger::Price& price);
+// where the charge cannot be known: no usage is given, or one that cannot be (a count below 0 or over kMaxCount, no
+// tokens for a prompt or for an answer that is there); the reply's usage is then set to nothing.
+store::Outcome outcome_of(int64_t attempt, Result<model::Reply>& reply, UsdMicros reserved, const ledger::Price& price);
+
+// Members that requests get beside those that retort sets: extra_body, and a null for each knob that is unset. Errors:
+// Invalid where extra_body is no JSON object, or sets what the cap, the seeds or the reader of answers rest on.
+Result<Json> extra_members(const Options& options);
 
 // The spending in an attempt log as rows for the cost book: one run of the log may give rows "done", "failed" and
 // "possibly charged". A row's run is `stage`/the log's id/number of the run in it; `model` is what was
@@ -97,7 +121,8 @@ Result<std::vector<ledger::CostRow>> cost_rows(store::AttemptLog& log, const std
                                                const std::string& model);
 
 // The most that a request for `messages` can cost: its bytes bound its tokens (a byte-level token is at least a byte),
-// with room for what a template adds.
-UsdMicros worst_cost(const ledger::Price& price, const std::vector<Message>& messages, int max_tokens);
+// with room for what a template adds, and `extra_bytes` of other members.
+UsdMicros worst_cost(const ledger::Price& price, const std::vector<Message>& messages, int max_tokens,
+                     size_t extra_bytes = 0);
 
 }  // namespace retort::collect

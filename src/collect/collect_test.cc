@@ -9,12 +9,14 @@
 #include <stdlib.h>
 
 #include "base/hash.h"
+#include "base/options.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "collect/collect.h"
 #include "collect/import.h"
 #include "collect/pace.h"
 #include "collect/permission.h"
+#include "collect/plan.h"
 #include "ledger/budget.h"
 #include "tests/data.h"
 
@@ -122,6 +124,7 @@ class Collect : public testing::Test {
     VectorSink<Trace> kept;
     VectorSink<Reject> dropped;
     Outcome out;
+    place.ended = ended_;
     out.tally = run(options_, place, permission(), kPrice, source, kept, dropped, teacher, env_);
     for (const Trace& t : kept.items) out.traces += to_text(encode(t)) + "\n";
     for (const Reject& r : dropped.items) out.rejects += to_text(encode(r)) + "\n";
@@ -132,6 +135,7 @@ class Collect : public testing::Test {
   }
 
   std::string folder_;
+  std::optional<Error>* ended_ = nullptr;
   TestEnv env_;
   Options options_;
   std::vector<Prompt> prompts_;
@@ -271,6 +275,191 @@ TEST_F(Collect, ATeacherThatDoesNotSayItsUsageIsBookedAtTheWorstCase) {
   ASSERT_TRUE(collect(teacher).tally.ok());
   EXPECT_EQ(spend().charged, 0);
   EXPECT_EQ(spend().possibly, 15 * worst_cost(kPrice, prompts_[0].messages, 100));
+}
+
+// What a teacher says it used, however absurd, is booked at the worst case and does no harm to the record.
+TEST_F(Collect, CountsThatCannotBeAreBookedAtTheWorstCase) {
+  const Usage lies[] = {{0, 0, 0, 0},
+                        {10, 0, 0, 0},
+                        {0, 20, 0, 0},
+                        {-1, 20, 0, 0},
+                        {10, -1, 0, 0},
+                        {10, 20, -1, 0},
+                        {10, 20, 0, -7},
+                        {kMaxCount + 1, 20, 0, 0},
+                        {10, INT64_MAX, 0, 0},
+                        {10, 9'200'000'000'000'000'000, 0, 0},
+                        {10, int64_t{1} << 53, 0, 0}};
+  int round = 0;
+  for (const Usage& lie : lies) {
+    const std::string store = "lie" + std::to_string(round++);
+    Teacher teacher([&](const std::string& key, int) {
+      auto r = reply(key);
+      r.usage = lie;
+      return r;
+    });
+    const Outcome out = collect(teacher, store);
+    ASSERT_TRUE(out.tally.ok()) << out.tally.error().message;
+    EXPECT_EQ(out.tally->kept, 15);
+    EXPECT_EQ(spend(store).charged, 0);
+    EXPECT_EQ(spend(store).possibly, 15 * worst_cost(kPrice, prompts_[0].messages, 100)) << round;
+  }
+}
+
+// The largest bills that a count can state, at a price where they pass 64 bits: nothing wraps, the run stops, what was
+// bought is there, and the log opens.
+TEST_F(Collect, LargeBillsStopTheRunAtItsCap) {
+  options_.cap = "50000";
+  Teacher teacher([&](const std::string& key, int) {
+    auto r = reply(key);
+    r.usage = {10, kMaxCount, 0};
+    return r;
+  });
+  const UsdMicros price = 9'000'000'000'000;
+  const ledger::Price dear{price, price, price, price};
+  Place place{folder_ + "/s", {}, {}};
+  for (int times = 0; times < 2; ++times) {
+    VectorSource<Prompt> source(prompts_);
+    VectorSink<Trace> kept;
+    VectorSink<Reject> dropped;
+    const auto tally = run(options_, place, permission(), dear, source, kept, dropped, teacher, env_);
+    ASSERT_FALSE(tally.ok());
+    EXPECT_EQ(tally.error().code, Code::Limit) << tally.error().message;
+  }
+  const Outcome out = collect(teacher);
+  EXPECT_EQ(out.tally.error().code, Code::Limit);
+  EXPECT_EQ(teacher.asked.size(), 4u);  // those that were in flight as the first bill came
+}
+
+// What no record can hold is a reject with its reason, booked, asked once, and the rest is kept.
+TEST_F(Collect, AnAnswerThatCannotBeKeptIsRejected) {
+  const std::string huge(kMaxLineBytes, 'x');
+  Teacher teacher([&](const std::string& key, int) -> Result<model::Reply> {
+    auto r = reply(key);
+    if (key[9] == '1') r.choices[0].content = huge;
+    if (key[9] == '3') {
+      Error large = fail(Code::Invalid, "the answer is larger than 5 bytes");
+      large.maybe_charged = true;
+      return large;
+    }
+    return r;
+  });
+  options_.samples = 1;
+  const Outcome out = collect(teacher);
+  ASSERT_TRUE(out.tally.ok()) << out.tally.error().message;
+  EXPECT_EQ(out.tally->kept, 3);
+  EXPECT_EQ(out.tally->reasons, (std::map<std::string, int64_t>{{"unusable", 2}}));
+  EXPECT_NE(out.rejects.find("over the limit of"), std::string::npos) << out.rejects;
+  EXPECT_NE(out.rejects.find("larger than 5 bytes"), std::string::npos) << out.rejects;
+  EXPECT_EQ(teacher.asked.size(), 5u);
+  EXPECT_EQ(spend().charged, 4 * 50);
+  EXPECT_EQ(spend().possibly, worst_cost(kPrice, prompts_[0].messages, 100));
+  const Outcome again = collect(teacher);
+  EXPECT_EQ(again.rejects, out.rejects);
+  EXPECT_EQ(teacher.asked.size(), 5u);
+}
+
+// A store of an older retort may hold a record that no reader takes: it is rejected, the rest comes out.
+TEST_F(Collect, AStoredRecordThatCannotBeReadIsRejected) {
+  Teacher teacher([](const std::string& key, int) { return reply(key); });
+  ASSERT_TRUE(collect(teacher).tally.ok());
+  {
+    auto db = store::Database::open(folder_ + "/s");
+    ASSERT_TRUE(db->exec("UPDATE responses SET record = replace(record, '\"completion_tokens\":20', "
+                         "'\"completion_tokens\":2199023255552') WHERE request = 2; "
+                         "UPDATE attempts SET completion_tokens = 9200000000000000000, charged_usd_micros = "
+                         "9200000000000000000 WHERE request < 4")
+                    .ok());
+  }
+  const Outcome out = collect(teacher);
+  ASSERT_TRUE(out.tally.ok()) << out.tally.error().message;
+  EXPECT_EQ(out.tally->kept, 14);
+  EXPECT_EQ(out.tally->reasons, (std::map<std::string, int64_t>{{"unusable", 1}}));
+  EXPECT_EQ(spend().charged, UsdMicros::most());
+  auto log = store::AttemptLog::open(folder_ + "/s", env_);
+  const auto rows = cost_rows(*log, "collect", "m");
+  ASSERT_TRUE(rows.ok());
+  EXPECT_EQ(rows->front().tokens_out, INT64_MAX);
+}
+
+// The cap or a Ctrl-C: what is bought comes out, the tally says what is missing, and the next run pays for that alone.
+TEST_F(Collect, WhatIsBoughtIsWrittenOutWhenARunEndsEarly) {
+  Teacher teacher([](const std::string& key, int) { return reply(key); });
+  const Outcome whole = collect(teacher, "whole");
+  const UsdMicros worst = worst_cost(kPrice, prompts_[0].messages, 100);
+  options_.cap = fmt::format("0.{:06}", (3 * UsdMicros(50) + worst).micros());
+  options_.concurrency = 1;
+  std::optional<Error> ended;
+  ended_ = &ended;
+  Teacher first([](const std::string& key, int) { return reply(key); });
+  const Outcome part = collect(first);
+  ASSERT_TRUE(part.tally.ok());
+  ASSERT_TRUE(ended);
+  EXPECT_EQ(ended->code, Code::Limit);
+  EXPECT_EQ(part.tally->kept, 4);
+  EXPECT_EQ(part.tally->unfinished, 11);
+  EXPECT_EQ(to_text(encode(*part.tally)),
+            R"({"in":5,"kept":4,"dropped":0,"reasons":{},"counts":{},"incomplete":true,"unfinished":11})");
+  EXPECT_TRUE(whole.traces.starts_with(part.traces));
+  options_.cap = "1";
+  ended.reset();
+  const Outcome rest = collect(first);
+  ASSERT_TRUE(rest.tally.ok());
+  EXPECT_FALSE(ended);
+  EXPECT_EQ(rest.traces, whole.traces);
+  EXPECT_EQ(first.asked.size(), 15u);
+  // With nothing bought there is nothing to write.
+  Teacher broke([](const std::string&, int) { return fail(Code::Limit, "402: no credit"); });
+  EXPECT_EQ(collect(broke, "broke").tally.error().code, Code::Limit);
+}
+
+TEST_F(Collect, KnobsCanBeLeftOutAndMembersAdded) {
+  const auto params = [&] {
+    VectorSource<Prompt> source(prompts_);
+    return make_plan(options_, kPrice, source).value().items.front();
+  };
+  const Item plain = params();
+  EXPECT_EQ(to_text(extra_members(options_).value()), "{}");
+  options_.temperature.reset();
+  options_.top_p.reset();
+  options_.extra_body = R"({"reasoning_effort":"high","top_k":5})";
+  const Item item = params();
+  EXPECT_EQ(to_text(extra_members(options_).value()),
+            R"({"reasoning_effort":"high","top_k":5,"temperature":null,"top_p":null})");
+  EXPECT_EQ(find(item.params, "temperature"), nullptr);
+  EXPECT_EQ(to_text(item.params["extra_body"]), R"({"reasoning_effort":"high","top_k":5})");
+  EXPECT_NE(item.params_hash, plain.params_hash);
+  EXPECT_GT(item.reserve, plain.reserve);
+  for (const char* bad :
+       {"[1]", "{", R"({"max_tokens":9})", R"({"n":4})", R"({"temperature":1})", R"({"stream":true})"}) {
+    options_.extra_body = bad;
+    const auto extra = extra_members(options_);
+    ASSERT_FALSE(extra.ok()) << bad;
+    EXPECT_EQ(extra.error().code, Code::Invalid);
+    EXPECT_NE(extra.error().message.find("`extra_body`"), std::string::npos);
+  }
+  Options read;
+  ASSERT_TRUE(load_options(read, parse_json(R"({"temperature":"unset","top_p":null})").value()).ok());
+  EXPECT_FALSE(read.temperature || read.top_p);
+  ASSERT_TRUE(load_options(read, parse_json(R"({"temperature":"0.25","top_p":0.5})").value()).ok());
+  EXPECT_EQ(*read.temperature, 0.25);
+  EXPECT_FALSE(load_options(read, parse_json(R"({"temperature":"warm"})").value()).ok());
+}
+
+// The clock is the test's own: how long it went on says how long the run held itself back.
+TEST_F(Collect, LimitsAMinuteAreKept) {
+  Teacher teacher([](const std::string& key, int) { return reply(key); });
+  options_.requests_per_minute = 4;
+  int64_t began = env_.monotonic_us();
+  ASSERT_TRUE(collect(teacher).tally.ok());
+  EXPECT_GE(env_.monotonic_us() - began, 3 * 60'000'000);  // 15 requests: 4, 4, 4, 3
+  EXPECT_LT(env_.monotonic_us() - began, 4 * 60'000'000);
+  options_.requests_per_minute = 0;
+  options_.tokens_per_minute = 250;  // each may take some 110 and takes 30, so that five fit beside the one under way
+  began = env_.monotonic_us();
+  ASSERT_TRUE(collect(teacher, "t").tally.ok());
+  EXPECT_GE(env_.monotonic_us() - began, 60'000'000);
+  EXPECT_LT(env_.monotonic_us() - began, 4 * 60'000'000);
 }
 
 TEST_F(Collect, FailuresAreRetriedThenRejected) {
@@ -430,6 +619,11 @@ TEST(PermissionRecord, EndpointsMatchByWholeParts) {
   EXPECT_FALSE(endpoint_matches("https://api.example.com/v1", "http://api.example.com/v1"));
   EXPECT_FALSE(endpoint_matches("http://127.0.0.1:1/v1", "http://127.0.0.1:2/v1"));
   EXPECT_FALSE(endpoint_matches("import", "https://api.example.com/v1"));
+  EXPECT_TRUE(endpoint_matches("https://h/v1", "https://h/v1?api-version=3"));
+  EXPECT_TRUE(endpoint_matches("https://h/v1", "https://h/v1/a..b"));
+  for (const char* evil : {"https://h/v1/../evil", "https://h/v1/%2E%2e/evil", "https://h/v1/..\\evil",
+                           "https://h/v1/./x", "https://h/v1/..%2Fevil", "https://h/v1/..?x"})
+    EXPECT_FALSE(endpoint_matches("https://h/v1", evil)) << evil;
 }
 
 Permission import_permission() {

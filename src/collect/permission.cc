@@ -25,8 +25,19 @@ struct Address {
   std::string scheme, host, port, path;
 };
 
+// True where a client would take out segments `.` or `..` and ask another path than the text shows.
+bool has_detour(std::string_view path) {
+  std::string plain = replace_all(lower_ascii(path), "%2e", ".");
+  for (const char* slash : {"%2f", "%5c", "\\"}) plain = replace_all(plain, slash, "/");
+  for (const std::string_view segment : split(plain, '/')) {
+    if (segment == "." || segment == "..") return true;
+  }
+  return false;
+}
+
 Address split_address(std::string_view url) {
   Address out;
+  url = url.substr(0, url.find_first_of("?#"));  // a query is no part of where the API is
   const size_t mark = url.find("://");
   if (mark != std::string_view::npos) {
     out.scheme = lower_ascii(url.substr(0, mark));
@@ -55,7 +66,7 @@ bool endpoint_matches(std::string_view recorded, std::string_view used) {
     return recorded == used;
   const Address a = split_address(recorded), b = split_address(used);
   if (a.scheme != b.scheme || a.host != b.host || (a.port != "*" && a.port != b.port)) return false;
-  return b.path.compare(0, a.path.size(), a.path) == 0 &&
+  return !has_detour(b.path) && b.path.compare(0, a.path.size(), a.path) == 0 &&
          (b.path.size() == a.path.size() || b.path[a.path.size()] == '/');
 }
 

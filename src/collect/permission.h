@@ -53,7 +53,8 @@ Result<Permission> load_permission(const std::string& path, const std::string& e
 std::string permission_template(const std::string& endpoint, int64_t wall_us);
 
 // True where `used` is the recorded endpoint or below it. Scheme and host are compared without case, a missing port is
-// the scheme's own, `*` is any port, a trailing slash means nothing.
+// the scheme's own, `*` is any port, a trailing slash means nothing, nor does a query. A path with `.` or `..` in it is
+// below nothing.
 bool endpoint_matches(std::string_view recorded, std::string_view used);
 
 }  // namespace retort::collect

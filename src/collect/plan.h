@@ -15,6 +15,7 @@ struct Item {
   Json params;              // as recorded in the trace
   std::string params_hash;  // of params and messages
   UsdMicros reserve = 0;
+  int64_t tokens = 0;  // that it may take, for a limit on tokens a minute
 };
 
 struct Plan {

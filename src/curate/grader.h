@@ -22,11 +22,11 @@ struct Candidate {
 
 enum class Grade { Correct, Wrong, Unclear };
 
-// What is asked:
-//   "Below are a question and a proposed answer. Work out whether the final answer is right. End with one line:
-//   VERDICT: CORRECT or VERDICT: WRONG." then both texts.
+// What is asked: whether the proposed answer is right, to be ended with "VERDICT: CORRECT" or "VERDICT: WRONG". Each
+// text stands between fences that none of them holds, so that no answer can end itself and go on as the one who asks.
 std::string grading_prompt(const Candidate& candidate);
-// The last "VERDICT: CORRECT|WRONG" (any case, Markdown marks aside); Unclear without one.
+// What the last line says, which must be "VERDICT:" and one word, CORRECT, WRONG or INCORRECT, and nothing else (any
+// case, Markdown marks and a full stop aside); Unclear otherwise.
 Grade parse_grade(std::string_view reply);
 
 // Grades each candidate, in order; at temperature 0. A reply that is refused or unclear gives Unclear. Errors:

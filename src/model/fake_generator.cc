@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "base/hash.h"
@@ -20,6 +21,7 @@ struct Job {
   Callbacks callbacks;
   Cancel cancel;
   FakeAnswer script;
+  std::optional<Error> refused;
   std::vector<ThinkSplitter> splitters;
   std::vector<std::string> rest;  // what is still to say, by choice
   Reply reply;
@@ -81,6 +83,10 @@ struct FakeGenerator::State {
     if (job.cancel.requested()) {
       ++cancelled;
       result = fail(Code::Cancelled, "cancelled after {} tokens", job.reply.usage.completion_tokens);
+      return true;
+    }
+    if (job.refused) {
+      result = std::move(*job.refused);
       return true;
     }
     if (job.script.step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(job.script.step_us));
@@ -158,8 +164,10 @@ void FakeGenerator::submit(Request request, Callbacks callbacks, Cancel cancel) 
     answer = state_->script(request, static_cast<int64_t>(state_->seen.size()));
     state_->seen.push_back(request);
   }
-  if (!answer.ok()) return callbacks.on_done(std::move(answer).error());
-  job->script = std::move(answer).value();
+  if (answer.ok())
+    job->script = std::move(answer).value();
+  else
+    job->refused = std::move(answer).error();
   if (job->script.texts.empty()) job->script.texts.emplace_back();
   job->reply.model = state_->name;
   job->reply.usage.prompt_tokens = job->script.prompt_tokens;

@@ -83,10 +83,10 @@ struct Callbacks {
 class Generator {
  public:
   virtual ~Generator() = default;
-  // Queues the request and returns at once. Callbacks come from the generator's own thread, one at a time for a
-  // request. A request that `cancel` stops ends with Cancelled. Thread-safe. A generator's destructor ends what is
-  // queued with Cancelled before it returns. Never retries by itself: Unavailable carries retry_after_ms, and the
-  // caller decides.
+  // Queues the request and returns at once. Callbacks come from the generator's own thread, never from inside submit(),
+  // one at a time for a request. A request that `cancel` stops ends with Cancelled. Thread-safe. A generator's
+  // destructor ends what is queued with Cancelled before it returns. Never retries by itself: Unavailable carries
+  // retry_after_ms, and the caller decides.
   virtual void submit(Request request, Callbacks callbacks, Cancel cancel) = 0;
   // The name used in scores and API responses.
   virtual std::string name() const = 0;

@@ -19,10 +19,13 @@ int64_t now_ms() {
       .count();
 }
 
+// After the reader has enough: a server that means to keep the connection ends its body by then.
+constexpr int64_t kLingerMs = 1000;
+
 // One request on its way. Touched by the transport's thread only, once queued.
 struct Exchange {
   HttpRequest request;
-  std::function<void(std::string_view)> on_chunk;
+  std::function<bool(std::string_view)> on_chunk;
   std::function<void(Result<HttpResponse>)> on_done;
   Cancel cancel;
   bool stopped() const { return cancel.requested() || request.owner.requested(); }
@@ -33,6 +36,8 @@ struct Exchange {
   char error[CURL_ERROR_SIZE] = "";
   int64_t started_ms = 0, last_byte_ms = 0;
   bool too_large = false;
+  bool enough = false;          // on_chunk wants no more
+  int64_t linger_until_ms = 0;  // on_done was called: how long the rest may take for the connection to be kept
 
   ~Exchange() {
     if (easy != nullptr) curl_easy_cleanup(easy);
@@ -57,6 +62,7 @@ size_t on_header(char* data, size_t, size_t bytes, void* self) {
 size_t on_body(char* data, size_t, size_t bytes, void* self) {
   auto& x = *static_cast<Exchange*>(self);
   x.last_byte_ms = now_ms();
+  if (x.enough) return bytes;
   if (static_cast<int64_t>(x.response.body.size() + bytes) > x.request.max_body_bytes) {
     x.too_large = true;
     return 0;
@@ -65,7 +71,7 @@ size_t on_body(char* data, size_t, size_t bytes, void* self) {
   if (x.on_chunk) {
     long status = 0;
     curl_easy_getinfo(x.easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status >= 200 && status < 300) x.on_chunk({data, bytes});
+    if (status >= 200 && status < 300) x.enough = !x.on_chunk({data, bytes});
   }
   return bytes;
 }
@@ -83,10 +89,13 @@ Status prepare(Exchange& x, const CurlOptions& options) {
       return fail(Code::Invalid, "header `{}` for {} holds a line break; remove it", to_utf8(name), x.shown_url);
     x.headers = curl_slist_append(x.headers, (name + (value.empty() ? ";" : ": " + value)).c_str());
   }
-  if (!x.request.bearer.empty()) {
-    if (has_line_break(x.request.bearer.reveal()))
-      return fail(Code::Invalid, "the key for {} holds a line break; remove it where the key is stored", x.shown_url);
-    x.headers = curl_slist_append(x.headers, ("Authorization: Bearer " + x.request.bearer.reveal()).c_str());
+  SecretHeaders secrets = x.request.secret_headers;
+  if (!x.request.bearer.empty()) secrets.emplace_back("Authorization", Secret("Bearer " + x.request.bearer.reveal()));
+  for (const auto& [name, value] : secrets) {
+    if (name.empty() || has_line_break(name) || has_line_break(value.reveal()))
+      return fail(Code::Invalid, "the key for {} (header `{}`) holds a line break; remove it where the key is stored",
+                  x.shown_url, to_utf8(name));
+    x.headers = curl_slist_append(x.headers, (name + ": " + value.reveal()).c_str());
   }
   x.headers = curl_slist_append(x.headers, "Expect:");  // no pause before large bodies
   x.easy = curl_easy_init();
@@ -167,7 +176,7 @@ struct CurlTransport::State {
   std::list<std::unique_ptr<Exchange>> active;  // the thread's
   std::thread thread;
 
-  // Takes `x` off the active list and reports.
+  // Takes `x` off the active list and reports, unless that was done when the reader had enough.
   void end(Exchange* x, Result<HttpResponse> result) {
     std::unique_ptr<Exchange> owned;
     for (auto it = active.begin(); it != active.end(); ++it) {
@@ -182,7 +191,16 @@ struct CurlTransport::State {
       result = std::move(error);
     }
     curl_multi_remove_handle(multi, owned->easy);
-    owned->on_done(std::move(result));
+    if (owned->on_done) owned->on_done(std::move(result));
+  }
+
+  // The reader has enough: it gets its response now, whenever the server ends the body.
+  static void finish_early(Exchange& x) {
+    long status = 0;
+    curl_easy_getinfo(x.easy, CURLINFO_RESPONSE_CODE, &status);
+    x.response.status = static_cast<int>(status);
+    x.linger_until_ms = now_ms() + kLingerMs;
+    std::exchange(x.on_done, nullptr)(std::move(x.response));
   }
 
   void admit() {
@@ -210,7 +228,7 @@ struct CurlTransport::State {
       Exchange* x = nullptr;
       curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, &x);
       const CURLcode code = message->data.result;
-      if (code != CURLE_OK) {
+      if (code != CURLE_OK && !x->enough) {
         end(x, to_error(code, *x));
         continue;
       }
@@ -226,7 +244,11 @@ struct CurlTransport::State {
     const int64_t now = now_ms();
     for (auto it = active.begin(); it != active.end();) {
       Exchange* x = (it++)->get();  // end() erases only x's own node
-      if (x->stopped()) {
+      if (!x->on_done) {
+        if (now > x->linger_until_ms) end(x, fail(Code::Cancelled, "no more is wanted"));
+      } else if (x->enough) {
+        finish_early(*x);
+      } else if (x->stopped()) {
         end(x, fail(Code::Cancelled, "cancelled with {} bytes of {} received", x->response.body.size(), x->shown_url));
       } else if (now - x->last_byte_ms > x->request.idle_timeout_ms) {
         end(x, fail(Code::Unavailable, "{} sent nothing for {} ms after {} bytes", x->shown_url, now - x->last_byte_ms,
@@ -280,7 +302,7 @@ CurlTransport::~CurlTransport() {
   curl_multi_cleanup(state_->multi);
 }
 
-void CurlTransport::send(HttpRequest request, std::function<void(std::string_view)> on_chunk,
+void CurlTransport::send(HttpRequest request, std::function<bool(std::string_view)> on_chunk,
                          std::function<void(Result<HttpResponse>)> on_done, Cancel cancel) {
   auto x = std::make_unique<Exchange>();
   x->request = std::move(request);

@@ -23,7 +23,7 @@ class CurlTransport final : public Transport {
   explicit CurlTransport(CurlOptions options = {});
   // Ends what is under way with Cancelled, before it returns.
   ~CurlTransport() override;
-  void send(HttpRequest request, std::function<void(std::string_view)> on_chunk,
+  void send(HttpRequest request, std::function<bool(std::string_view)> on_chunk,
             std::function<void(Result<HttpResponse>)> on_done, Cancel cancel) override;
 
  private:

@@ -80,7 +80,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   std::string shown;
   std::promise<Result<net::HttpResponse>> promise;  // a second set_value() would throw
   client.send(
-      std::move(request), [&](std::string_view bytes) { shown += bytes; },
+      std::move(request), [&](std::string_view bytes) { return shown += bytes, true; },
       [&](Result<net::HttpResponse> response) { promise.set_value(std::move(response)); }, {});
   const auto response = promise.get_future().get();
   RETORT_CHECK(static_cast<int64_t>(shown.size()) <= kMostBytes);

@@ -11,10 +11,11 @@ namespace {
 
 struct Exchange {
   FakeExchange script;
-  std::function<void(std::string_view)> on_chunk;
+  std::function<bool(std::string_view)> on_chunk;
   std::function<void(Result<HttpResponse>)> on_done;
   Cancel cancel, owner;
   int delay = 0;
+  int64_t max_body_bytes = 0;
   size_t next = 0;
   HttpResponse response;
 };
@@ -38,6 +39,12 @@ struct FakeTransport::State {
   bool stop = false;
   std::thread thread;
 
+  static HttpResponse respond(Exchange& x) {
+    x.response.status = x.script.status;
+    x.response.headers = x.script.headers;
+    return std::move(x.response);
+  }
+
   // Moves one exchange by a step, without the lock. Its result where it ended.
   static std::optional<Result<HttpResponse>> advance(Exchange& x) {
     if (x.cancel.requested() || x.owner.requested())
@@ -49,13 +56,17 @@ struct FakeTransport::State {
     if (x.next < x.script.chunks.size()) {
       const std::string& chunk = x.script.chunks[x.next++];
       x.response.body += chunk;
-      if (x.on_chunk && x.script.status >= 200 && x.script.status < 300) x.on_chunk(chunk);
+      if (static_cast<int64_t>(x.response.body.size()) > x.max_body_bytes) {
+        Error error = fail(Code::Limit, "the response is larger than {} bytes", x.max_body_bytes);
+        error.maybe_charged = true;
+        return Result<HttpResponse>(std::move(error));
+      }
+      const bool ok = x.script.status >= 200 && x.script.status < 300;
+      if (x.on_chunk && ok && !x.on_chunk(chunk)) return Result<HttpResponse>(respond(x));
       if (x.next < x.script.chunks.size()) return {};
     }
     if (x.script.fail) return Result<HttpResponse>(*x.script.fail);
-    x.response.status = x.script.status;
-    x.response.headers = x.script.headers;
-    return Result<HttpResponse>(std::move(x.response));
+    return Result<HttpResponse>(respond(x));
   }
 
   bool step() {
@@ -103,13 +114,14 @@ FakeTransport::~FakeTransport() {
   for (const auto& x : state_->active) x->on_done(fail(Code::Cancelled, "the transport was closed"));
 }
 
-void FakeTransport::send(HttpRequest request, std::function<void(std::string_view)> on_chunk,
+void FakeTransport::send(HttpRequest request, std::function<bool(std::string_view)> on_chunk,
                          std::function<void(Result<HttpResponse>)> on_done, Cancel cancel) {
   auto x = std::make_shared<Exchange>();
   x->on_chunk = std::move(on_chunk);
   x->on_done = std::move(on_done);
   x->cancel = std::move(cancel);
   x->owner = request.owner;
+  x->max_body_bytes = request.max_body_bytes;
   {
     const std::lock_guard lock(state_->mutex);
     x->script = state_->answer(request, static_cast<int64_t>(state_->seen.size()));

@@ -36,7 +36,7 @@ class FakeTransport final : public Transport {
   // `answer` is asked for each request, `number` counting from 0 in the order of sending. It must not call back.
   explicit FakeTransport(Answer answer, Clock clock = Clock::Thread);
   ~FakeTransport() override;
-  void send(HttpRequest request, std::function<void(std::string_view)> on_chunk,
+  void send(HttpRequest request, std::function<bool(std::string_view)> on_chunk,
             std::function<void(Result<HttpResponse>)> on_done, Cancel cancel) override;
 
   // One virtual step of every exchange, in the order of sending. False where none is under way.

@@ -281,13 +281,41 @@ TEST(Server, StreamsFromAnotherThreadInOrder) {
   std::string seen;
   std::promise<Result<HttpResponse>> done;
   curl.send(
-      get(*server, "/"), [&](std::string_view chunk) { seen += chunk; },
+      get(*server, "/"), [&](std::string_view chunk) { return seen += chunk, true; },
       [&](Result<HttpResponse> r) { done.set_value(std::move(r)); }, {});
   const auto response = done.get_future().get();
   worker.join();
   ASSERT_TRUE(response.ok()) << response.error().message;
   EXPECT_EQ(response->body, expected);
   EXPECT_EQ(seen, expected);
+}
+
+// The reader has its end mark, and the server holds the connection: the response does not wait for it.
+TEST(Server, AReaderThatHasEnoughIsAnsweredAtOnce) {
+  std::promise<std::shared_ptr<Responder>> arrived;
+  auto server = serve([&](ServerRequest, std::shared_ptr<Responder> answer) {
+    answer->begin(200, {{"Content-Type", "text/event-stream"}});
+    answer->write("one;[DONE]");
+    arrived.set_value(answer);
+  });
+  CurlTransport curl;
+  std::promise<Result<HttpResponse>> done;
+  std::atomic<int> ends{0};
+  curl.send(
+      get(*server, "/"), [&](std::string_view chunk) { return chunk.find("[DONE]") == std::string_view::npos; },
+      [&](Result<HttpResponse> r) {
+        if (++ends == 1) done.set_value(std::move(r));
+      },
+      {});
+  auto ended = done.get_future();
+  ASSERT_EQ(ended.wait_for(std::chrono::seconds(60)), std::future_status::ready);  // the idle limit is two minutes
+  const auto response = ended.get();
+  ASSERT_TRUE(response.ok()) << response.error().message;
+  EXPECT_EQ(response->status, 200);
+  EXPECT_EQ(response->body, "one;[DONE]");
+  // The connection is let go though the server never ends its body.
+  EXPECT_TRUE(eventually([&, answer = arrived.get_future().get()] { return answer->gone().requested(); }));
+  EXPECT_EQ(ends, 1);
 }
 
 TEST(Server, SeesTheClientLeave) {
@@ -489,7 +517,7 @@ TEST(Fake, PlaysItsScript) {
     HttpRequest request;
     request.body = "cd";
     fake.send(
-        request, [&](std::string_view chunk) { seen += chunk; },
+        request, [&](std::string_view chunk) { return seen += chunk, true; },
         [&](Result<HttpResponse> r) { done.push_back(std::move(r)); }, {});
   }
   EXPECT_TRUE(fake.step() && fake.step());

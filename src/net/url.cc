@@ -1,5 +1,6 @@
 #include "net/url.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/text.h"
@@ -15,6 +16,17 @@ bool host_ok(std::string_view host, bool bracketed) {
       return false;
   }
   return true;
+}
+
+// A segment `.` or `..`, its dots perhaps written as %2e: a client takes it out before it asks, so that what is asked
+// lies elsewhere than the text says.
+bool has_dot_segment(std::string_view path) {
+  std::string plain = percent_decode(path);
+  std::replace(plain.begin(), plain.end(), '\\', '/');
+  for (const std::string_view segment : split(plain, '/')) {
+    if (segment == "." || segment == "..") return true;
+  }
+  return false;
 }
 
 int hex(char c) {
@@ -75,6 +87,8 @@ Result<Url> parse_url(std::string_view text) {
   url.path = rest.substr(0, question);
   if (question != std::string_view::npos) url.query = rest.substr(question + 1);
   if (url.path.empty()) url.path = "/";
+  if (has_dot_segment(url.path))
+    return fail(Code::Invalid, "a URL's path `{}` holds `.` or `..`; write the path that is meant", to_utf8(url.path));
   return url;
 }
 
@@ -86,9 +100,12 @@ std::string public_url(const Url& url) {
 }
 
 std::string join_url(std::string_view base, std::string_view path) {
+  const size_t question = std::min(base.find('?'), base.size());
+  const std::string_view query = base.substr(question);
+  base = base.substr(0, question);
   while (!base.empty() && base.back() == '/') base.remove_suffix(1);
   while (!path.empty() && path.front() == '/') path.remove_prefix(1);
-  return std::string(base) + "/" + std::string(path);
+  return std::string(base) + "/" + std::string(path) + std::string(query);
 }
 
 bool is_loopback(std::string_view host) {

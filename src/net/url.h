@@ -18,12 +18,13 @@ struct Url {
   std::string query;     // without '?'
 };
 
-// Invalid where the scheme is not http or https, or host or port are malformed; the message names the part, never the
-// userinfo.
+// Invalid where the scheme is not http or https, host or port are malformed, or the path holds `.` or `..`; the message
+// names the part, never the userinfo.
 Result<Url> parse_url(std::string_view text);
 // "https://host:port/path": no userinfo, no query; the default port left out. For messages and provenance.
 std::string public_url(const Url& url);
-// `base` and `path` with exactly one slash between: ("http://h/v1/", "chat") -> "http://h/v1/chat".
+// `base` and `path` with exactly one slash between, a query of `base` kept at the end: ("http://h/v1/?a=b", "chat") ->
+// "http://h/v1/chat?a=b".
 std::string join_url(std::string_view base, std::string_view path);
 // True for localhost, 127.0.0.0/8 and ::1.
 bool is_loopback(std::string_view host);

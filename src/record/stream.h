@@ -36,16 +36,22 @@ Result<std::unique_ptr<Source<std::string>>> open_lines(const std::string& path)
 // Collects lines under a temporary name; close() syncs and renames. `path` may end in .zst.
 Result<std::unique_ptr<Sink<std::string>>> create_lines(const std::string& path, Env& env);
 
-// The line that `record` is kept as. What open_jsonl() would not read back (a line over kMaxLineBytes, a count over
-// kMaxCount) is refused here, as Invalid, so that a store which asks this first never holds what no later run can read.
+// A record as a line holds it. Errors: Invalid for a line that no file may have, and decode()'s.
 template <class T>
-Result<std::string> to_line(const T& record) {
-  std::string line = to_text(encode(record));
+Result<T> from_line(const std::string& line) {
   if (line.size() > kMaxLineBytes)
     return fail(Code::Invalid, "a record of {} bytes is over the limit of {} bytes", line.size(), kMaxLineBytes);
   RETORT_ASSIGN(const Json json, parse_json(line));
-  T back;
-  RETORT_TRY(decode(json, back));
+  T record;
+  RETORT_TRY(decode(json, record));
+  return record;
+}
+// The line that `record` is kept as. What would not read back (a line over kMaxLineBytes, a count over kMaxCount) is
+// refused here, as Invalid, so that a store which asks this first never holds what no later run can read.
+template <class T>
+Result<std::string> to_line(const T& record) {
+  std::string line = to_text(encode(record));
+  RETORT_TRY(from_line<T>(line));
   return line;
 }
 

@@ -29,17 +29,23 @@ Status decode_counts(const Json& json, std::string_view key, std::map<std::strin
 }  // namespace
 
 Json encode(const Tally& tally) {
-  return {{"in", tally.in},
-          {"kept", tally.kept},
-          {"dropped", tally.dropped},
-          {"reasons", encode_counts(tally.reasons)},
-          {"counts", encode_counts(tally.counts)}};
+  Json json = {{"in", tally.in},
+               {"kept", tally.kept},
+               {"dropped", tally.dropped},
+               {"reasons", encode_counts(tally.reasons)},
+               {"counts", encode_counts(tally.counts)}};
+  if (tally.unfinished > 0) {
+    json["incomplete"] = true;
+    json["unfinished"] = tally.unfinished;
+  }
+  return json;
 }
 
 Status decode(const Json& json, Tally& out) {
   out = Tally();
   record_detail::Reader read(json, "tally");
   read.count("in", out.in).count("kept", out.kept).count("dropped", out.dropped);
+  read.count("unfinished", out.unfinished);
   RETORT_TRY(read.done());
   RETORT_TRY(decode_counts(json, "reasons", out.reasons));
   return decode_counts(json, "counts", out.counts);
@@ -60,6 +66,11 @@ void Accounting::in(const std::string& id) {
 void Accounting::dropped(const std::string& id, const std::string& reason) {
   ++tally_.dropped;
   ++tally_.reasons[reason];
+  mark(id);
+}
+
+void Accounting::unfinished(const std::string& id) {
+  ++tally_.unfinished;
   mark(id);
 }
 

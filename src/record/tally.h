@@ -16,6 +16,7 @@ struct Tally {
   int64_t in = 0;                          // input records
   int64_t kept = 0;                        // output records
   int64_t dropped = 0;                     // rejected inputs
+  int64_t unfinished = 0;                  // what a stage that ended early left for its next run
   std::map<std::string, int64_t> reasons;  // rejects by reason
   std::map<std::string, int64_t> counts;   // anything else a stage counts ("mended_identity", ...)
 };
@@ -35,6 +36,7 @@ class Accounting {
     for (const auto& id : parents) mark(id);
   }
   void dropped(const std::string& id, const std::string& reason);
+  void unfinished(const std::string& id);
   void count(const std::string& what, int64_t by = 1) { tally_.counts[what] += by; }
   // Internal where an input went missing (naming up to three of them) or an output names an unknown parent.
   Result<Tally> finish();

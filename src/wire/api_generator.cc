@@ -1,7 +1,10 @@
 #include "wire/api_generator.h"
 
 #include <algorithm>
+#include <array>
+#include <map>
 #include <mutex>
+#include <optional>
 #include <unordered_set>
 
 #include "base/env.h"
@@ -9,6 +12,7 @@
 #include "net/sse.h"
 #include "net/url.h"
 #include "wire/openai.h"
+#include "wire/redact.h"
 
 namespace retort::wire {
 namespace {
@@ -24,8 +28,30 @@ std::string first_bytes(std::string_view body) {
 
 int64_t wait_of(const net::HttpResponse& response) {
   const std::string ms(net::header(response, "retry-after-ms"));  // OpenAI's and Azure's finer header
-  if (!ms.empty() && ms.size() <= 8 && ms.find_first_not_of("0123456789") == std::string::npos) return std::stoll(ms);
+  if (!ms.empty() && ms.size() <= 8 && ms.find_first_not_of("0123456789") == std::string::npos)
+    return std::min<int64_t>(std::stoll(ms), net::kMaxRetryAfterMs);
   return net::retry_after_ms(response, system_env().wall_us());
+}
+
+// What to set where a model takes no such member.
+std::string advice(const ApiError& said) {
+  const std::string words = lower_ascii(said.message);
+  for (const char* name : {"temperature", "top_p"}) {
+    if (said.param == name || words.find(name) != std::string::npos)
+      return fmt::format("; set `{0}` (--{0}) to what the model takes, or to `unset`: it is then left out", name);
+  }
+  if (words.find("max_completion_tokens") != std::string::npos)
+    return "; set `max_completion_tokens` (--max-completion-tokens): the limit is then sent under that name";
+  return "";
+}
+
+// Bytes that an answer may have: events and JSON take a token to a few hundred bytes, log-probabilities to some more.
+int64_t body_limit(const ApiOptions& options, const model::Request& request) {
+  constexpr int64_t kFirst = 1 << 20, kToken = 1 << 10, kMost = 64 << 20;
+  if (options.max_body_bytes > 0) return options.max_body_bytes;
+  if (request.sampling.max_tokens <= 0) return kMost;
+  return std::min(kMost, kFirst + int64_t{request.sampling.max_tokens} * request.n * kToken *
+                                      std::max(request.top_logprobs + 2, 1));
 }
 
 // What a status that is not 2xx means for the caller.
@@ -49,8 +75,8 @@ Error refusal(const net::HttpResponse& response, const std::string& url, const s
     return fail(Code::Invalid, "{} answers {}, a redirect to `{}`; set base_url to where the API is", url, status,
                 first_bytes(net::header(response, "location")));
   if (status == 404) return fail(Code::Invalid, "{} answers 404: {}; check base_url and model `{}`", url, words, model);
-  return fail(Code::Invalid, "{} answers {}: {}{}", url, status, words,
-              said.param.empty() ? "" : " (`" + to_utf8(said.param) + "`)");
+  return fail(Code::Invalid, "{} answers {}: {}{}{}", url, status, words,
+              said.param.empty() ? "" : " (`" + first_bytes(said.param) + "`)", advice(said));
 }
 
 Error unusable(const std::string& url, std::string_view body, std::string_view why) {
@@ -62,6 +88,11 @@ Error unusable(const std::string& url, std::string_view body, std::string_view w
 
 // One request under way. The transport's thread feeds it; the generator's destructor may end it first.
 struct Exchange {
+  Exchange(std::shared_ptr<const Redactor> keys, int64_t max_bytes)
+      : redactor(std::move(keys)), limit(max_bytes), incoming(*redactor), sse(static_cast<size_t>(max_bytes)) {}
+
+  const std::shared_ptr<const Redactor> redactor;
+  const int64_t limit;
   std::mutex mutex;
   bool over = false;
   model::Callbacks callbacks;
@@ -70,11 +101,14 @@ struct Exchange {
   int n = 1;
   bool stream = false;
   // Of a stream:
-  std::string raw;
+  Redactor::Stream incoming;
+  std::optional<bool> events;  // the body is an event stream, not JSON: known by its first byte
   net::SseParser sse;
   StreamDecoder decoder;
   bool done_mark = false;
   Status trouble;
+  // Deltas join what the events cut: a key may show itself only there. By choice: text, reasoning, content.
+  std::map<int, std::array<Redactor::Stream, 3>> shown;
 
   void event(const std::string& data) {
     if (!trouble.ok() || done_mark) return;
@@ -82,7 +116,7 @@ struct Exchange {
       done_mark = true;
       return;
     }
-    auto json = parse_json(data);
+    auto json = parse_json(data, kMaxAnswerValues);
     if (!json.ok()) {
       trouble = unusable(url, data, "an event that is not JSON");
       return;
@@ -103,56 +137,107 @@ struct Exchange {
     show(deltas);
   }
 
-  void show(const std::vector<model::Delta>& deltas) const {
+  void show(const std::vector<model::Delta>& deltas) {
     if (!callbacks.on_delta) return;
-    for (const model::Delta& delta : deltas) callbacks.on_delta(delta);
+    for (model::Delta delta : deltas) {
+      const Redactor::Stream fresh(*redactor);
+      auto& [text, reasoning, content] = shown.try_emplace(delta.index, std::array{fresh, fresh, fresh}).first->second;
+      delta.text = text.feed(delta.text);
+      delta.reasoning = reasoning.feed(delta.reasoning);
+      delta.content = content.feed(delta.content);
+      callbacks.on_delta(delta);
+    }
+  }
+  // What the redactor held back.
+  void show_rest() {
+    for (auto& [index, streams] : shown) {
+      model::Delta rest{index, streams[1].finish(), streams[2].finish(), streams[0].finish(), {}};
+      if (!rest.text.empty() || !rest.reasoning.empty() || !rest.content.empty()) callbacks.on_delta(rest);
+    }
   }
 
-  void feed(std::string_view bytes) {
-    raw += bytes;
-    Status status = sse.feed(bytes, [&](const net::SseEvent& e) { event(e.data); });
-    if (!status.ok() && trouble.ok()) trouble = std::move(status);
+  // False once no more is wanted.
+  bool feed(std::string_view bytes) {
+    const std::string clean = incoming.feed(bytes);
+    if (!events) {
+      const size_t first = clean.find_first_not_of(" \t\r\n");
+      if (first == std::string::npos) return true;
+      events = clean[first] != '{';  // some servers answer whole though a stream was asked for
+    }
+    return !*events || parse(clean);
+  }
+  bool parse(std::string_view clean) {
+    Status status = sse.feed(clean, [&](const net::SseEvent& e) { event(e.data); });
+    if (!status.ok() && trouble.ok()) trouble = too_large();
+    return trouble.ok() && !done_mark;
+  }
+
+  // Asking again would bring the same, so it is the request's fault; it may be billed in full.
+  Error too_large() const {
+    Error error = fail(Code::Invalid, "{}: the answer is larger than the {} bytes that are allowed for it", url, limit);
+    error.maybe_charged = true;
+    return error;
   }
 
   Result<model::Reply> result(Result<net::HttpResponse> response) {
-    // A stream that came to its end mark is whole, whatever the connection did afterwards.
-    const bool whole = stream && trouble.ok() && done_mark && !decoder.empty();
-    if (!response.ok() && !whole) return std::move(response).error();
-    if (response.ok() && (response->status < 200 || response->status >= 300)) return refusal(*response, url, model);
+    if (!response.ok()) {
+      if (response.error().code == Code::Limit) return too_large();
+      return std::move(response).error();
+    }
+    redactor->clean(response->body);
+    for (auto& [name, value] : response->headers) redactor->clean(value);
+    if (response->status < 200 || response->status >= 300) return refusal(*response, url, model);
+    std::string& body = response->body;
+    if (events.value_or(false) && !done_mark) parse(incoming.finish());
     if (!trouble.ok()) return trouble.error();
-    if (stream && (whole || decoder.complete(n))) return streamed();
-    const std::string& body = response->body;
-    // Some servers answer whole though a stream was asked for.
-    const size_t first = body.find_first_not_of(" \t\r\n");
-    if (!stream || (first != std::string::npos && body[first] == '{')) return whole_body(body);
+    if (stream && ((done_mark && !decoder.empty()) || decoder.complete(n))) return streamed(std::move(body));
+    if (!stream || !events.value_or(true)) return whole_body(body);
     if (!sse.saw_field()) return unusable(url, body, body.empty() ? "an empty body" : "no event stream");
-    Error cut = fail(Code::Unavailable, "{}: the stream was cut after {} bytes, without finish_reason or [DONE]", url,
-                     body.size());
+    Error cut = done_mark
+                    ? fail(Code::Unavailable, "{}: the stream came to its [DONE] without an answer", url)
+                    : fail(Code::Unavailable, "{}: the stream was cut after {} bytes, without finish_reason or [DONE]",
+                           url, body.size());
     cut.maybe_charged = true;
     return cut;
   }
 
-  Result<model::Reply> streamed() {
+  Result<model::Reply> streamed(std::string body) {
     std::vector<model::Delta> deltas;
     model::Reply reply = decoder.finish(deltas);
     show(deltas);
-    reply.raw = std::move(raw);
+    reply.raw = std::move(body);
     if (reply.model.empty()) reply.model = model;
     return reply;
   }
 
   Result<model::Reply> whole_body(const std::string& body) {
-    const auto json = parse_json(body);
+    const auto json = parse_json(body, kMaxAnswerValues);
     if (!json.ok()) return unusable(url, body, body.empty() ? "an empty body" : "a body that is not JSON");
     auto reply = decode_response(*json);
     if (!reply.ok()) return unusable(url, body, "JSON that is no completion");
     reply->raw = body;
     if (reply->model.empty()) reply->model = model;
-    for (const model::Choice& choice : reply->choices) {
-      if (callbacks.on_delta)
-        callbacks.on_delta({choice.index, choice.reasoning, choice.content, choice.text, choice.tokens});
-    }
+    std::vector<model::Delta> deltas;
+    for (const model::Choice& choice : reply->choices)
+      deltas.push_back({choice.index, choice.reasoning, choice.content, choice.text, choice.tokens});
+    show(deltas);
     return reply;
+  }
+
+  // The last look at what leaves: a key that no single piece of the body held.
+  void clean(Result<model::Reply>& result) const {
+    if (!result.ok()) {
+      Error error = std::move(result).error();
+      redactor->clean(error.message);
+      result = std::move(error);
+      return;
+    }
+    bool found = redactor->clean(result->model);
+    for (model::Choice& choice : result->choices) {
+      for (std::string* text : {&choice.text, &choice.reasoning, &choice.content, &choice.finish_reason})
+        found = redactor->clean(*text) || found;
+    }
+    if (found) result->raw.clear();
   }
 };
 
@@ -163,6 +248,8 @@ struct ApiGenerator::State {
   ApiOptions options;
   Secret key;
   Json extra;
+  ExtraHeaders headers;
+  std::shared_ptr<Redactor> redactor;
   std::mutex mutex;
   std::unordered_set<std::shared_ptr<Exchange>> active;  // guarded by mutex
 
@@ -179,8 +266,18 @@ struct ApiGenerator::State {
   }
 };
 
-ApiGenerator::ApiGenerator(net::Transport& transport, ApiOptions options, Secret key, Json extra)
-    : state_(new State{transport, std::move(options), std::move(key), std::move(extra), {}, {}}) {}
+ApiGenerator::ApiGenerator(net::Transport& transport, ApiOptions options, Secret key, Json extra, ExtraHeaders headers)
+    : state_(new State{transport,
+                       std::move(options),
+                       std::move(key),
+                       std::move(extra),
+                       std::move(headers),
+                       std::make_shared<Redactor>(),
+                       {},
+                       {}}) {
+  state_->redactor->add(state_->key);
+  for (const auto& [name, value] : state_->headers.secret) state_->redactor->add(value);
+}
 
 ApiGenerator::~ApiGenerator() {
   std::unordered_set<std::shared_ptr<Exchange>> left;
@@ -199,9 +296,11 @@ ApiGenerator::~ApiGenerator() {
 void ApiGenerator::submit(model::Request request, model::Callbacks callbacks, Cancel cancel) {
   const ApiOptions& options = state_->options;
   if (request.prompt_logprobs)
-    return callbacks.on_done(
+    return courier_.deliver(
+        std::move(callbacks.on_done),
         fail(Code::Invalid, "log-probabilities of prompts are not asked of an API; use a local model"));
-  auto x = std::make_shared<Exchange>();
+  const int64_t limit = body_limit(options, request);
+  const auto x = std::make_shared<Exchange>(state_->redactor, limit);
   x->callbacks = std::move(callbacks);
   x->stream = options.stream;
   x->n = request.n;
@@ -217,24 +316,26 @@ void ApiGenerator::submit(model::Request request, model::Callbacks callbacks, Ca
   http.headers = {{"Content-Type", "application/json"},
                   {"Accept", options.stream ? "text/event-stream, application/json" : "application/json"}};
   http.bearer = state_->key;
+  http.headers.insert(http.headers.end(), state_->headers.plain.begin(), state_->headers.plain.end());
+  http.secret_headers = state_->headers.secret;
   http.body = to_text(encode_request(request, options.model, how));
   http.connect_timeout_ms = options.connect_timeout_ms;
   http.timeout_ms = options.timeout_ms;
   http.idle_timeout_ms = options.idle_timeout_ms;
-  http.max_body_bytes = options.max_body_bytes;
+  http.max_body_bytes = limit;
   http.owner = x->owner;
   const auto url = net::parse_url(http.url);
-  if (!url.ok()) return x->callbacks.on_done(within("base_url", url.error()));
+  if (!url.ok()) return courier_.deliver(std::move(x->callbacks.on_done), within("base_url", url.error()));
   x->url = net::public_url(*url);
   {
     const std::lock_guard lock(state_->mutex);
     state_->active.insert(x);
   }
-  std::function<void(std::string_view)> on_chunk;
+  std::function<bool(std::string_view)> on_chunk;
   if (options.stream) {
     on_chunk = [x](std::string_view bytes) {
       const std::lock_guard lock(x->mutex);
-      if (!x->over) x->feed(bytes);
+      return !x->over && x->feed(bytes);
     };
   }
   state_->transport.send(
@@ -249,6 +350,8 @@ void ApiGenerator::submit(model::Request request, model::Callbacks callbacks, Ca
           const std::lock_guard lock(x->mutex);
           if (x->over) return;
           result = x->result(std::move(response));
+          x->clean(result);
+          if (result.ok()) x->show_rest();
         }
         state->end(x, std::move(result));
       },

@@ -1,5 +1,7 @@
 // ApiGenerator: a teacher's (or any OpenAI-compatible) API as a model::Generator. One attempt a submit: the caller owns
 // retries, because it owns the budget. The response body is kept as received in Reply::raw (streams: the event stream).
+// Keys are taken out of all that comes back before anybody sees it; where a server cut one into pieces that only the
+// answer joins, Reply::raw is empty.
 #pragma once
 
 #include <memory>
@@ -7,6 +9,7 @@
 
 #include "base/json.h"
 #include "base/secret.h"
+#include "model/courier.h"
 #include "model/generator.h"
 #include "net/transport.h"
 
@@ -20,7 +23,7 @@ struct ApiOptions {
   int64_t connect_timeout_ms = 10'000;
   int64_t timeout_ms = 600'000;
   int64_t idle_timeout_ms = 120'000;
-  int64_t max_body_bytes = 64 << 20;
+  int64_t max_body_bytes = 0;
 
   template <class V>
   void fields(V&& v) {
@@ -31,8 +34,13 @@ struct ApiOptions {
     v("connect_timeout_ms", connect_timeout_ms, "for a connection");
     v("timeout_ms", timeout_ms, "for a whole response");
     v("idle_timeout_ms", idle_timeout_ms, "without a byte received");
-    v("max_body_bytes", max_body_bytes, "of a response");
+    v("max_body_bytes", max_body_bytes, "of a response; 0: 1 MiB and 1 KiB for each token asked for, 64 MiB at most");
   }
+};
+
+struct ExtraHeaders {
+  net::Headers plain;
+  net::SecretHeaders secret;  // keys, such as Azure's api-key
 };
 
 // Errors that submit() ends with:
@@ -40,12 +48,15 @@ struct ApiOptions {
 //   message
 //                says after how many bytes), HTML or garbage where JSON should be (the message shows the first bytes)
 //   Invalid      401 and 403 (what to check), 404, 400 and the rest of 4xx with the server's words, a redirect
-//   Limit        402 and quota errors: retrying does not help; a response over max_body_bytes
+//                a response over max_body_bytes (maybe_charged: the next one will be no smaller)
+//   Limit        402 and quota errors: retrying does not help
 //   Cancelled
 class ApiGenerator final : public model::Generator {
  public:
-  // `transport` must outlive this. `extra`: members added to each request's body, null where none.
-  ApiGenerator(net::Transport& transport, ApiOptions options, Secret key, Json extra = nullptr);
+  // `transport` must outlive this. `extra`: members added to each request's body (a null takes one away), null where
+  // none. `headers` are sent with each request.
+  ApiGenerator(net::Transport& transport, ApiOptions options, Secret key, Json extra = nullptr,
+               ExtraHeaders headers = {});
   ~ApiGenerator() override;
   void submit(model::Request request, model::Callbacks callbacks, Cancel cancel) override;
   std::string name() const override;
@@ -53,6 +64,7 @@ class ApiGenerator final : public model::Generator {
  private:
   struct State;
   std::shared_ptr<State> state_;
+  model::Courier courier_;
 };
 
 }  // namespace retort::wire

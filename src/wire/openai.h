@@ -31,6 +31,9 @@ Json encode(const ApiError& error);  // {"error": {...}}
 // bytes of anything else.
 ApiError decode_error(int status, std::string_view body);
 
+// Values in the JSON of a response, at most: what a body of any size may take in memory is bounded by it.
+inline constexpr size_t kMaxAnswerValues = 1u << 20;
+
 // A request as the server and the teacher read it.
 struct ApiCall {
   bool chat = true;                      // /v1/chat/completions, else /v1/completions
@@ -84,6 +87,19 @@ Json encode_request(const model::Request& request, const std::string& model, con
 // A whole response of either kind. Errors: Unavailable for a body that is not one.
 Result<model::Reply> decode_response(const Json& body);
 
+// What a response says that it used. Where it says so more than once (chunks of a stream), the most of each count;
+// where any of them is no count (negative, a fraction, a text, over kMaxCount), nothing: the payer then books its worst
+// case.
+class UsageReader {
+ public:
+  void read(const Json& body);  // its `usage`, where there is one
+  Usage usage() const { return absurd_ ? Usage() : most_; }
+
+ private:
+  Usage most_;
+  bool absurd_ = false;
+};
+
 // A streamed response of either kind, put together chunk by chunk. Inline <think> becomes reasoning as it arrives.
 class StreamDecoder {
  public:
@@ -108,7 +124,7 @@ class StreamDecoder {
   void append(Part& part, model::Delta delta, std::vector<model::Delta>& out);
   std::map<int, Part> parts_;
   std::string model_;
-  Usage usage_;
+  UsageReader usage_;
 };
 
 }  // namespace retort::wire

@@ -98,18 +98,11 @@ std::string text_of(const Json& json, std::string_view key) {
   return v != nullptr && v->is_string() ? v->get<std::string>() : std::string();
 }
 
+// A count as a peer states it: the number; 0 where absent or null; kAbsurd where it is no count that can be.
+constexpr int64_t kAbsurd = -1;
 int64_t count_of(const Json& json, std::string_view key) {
-  const Json* v = find(json, key);
-  return v != nullptr && v->is_number_integer() ? std::max<int64_t>(0, v->get<int64_t>()) : 0;
-}
-
-void read_usage(const Json& body, Usage& usage) {
-  const Json* u = find(body, "usage");
-  if (u == nullptr || !u->is_object()) return;
-  usage.prompt_tokens = count_of(*u, "prompt_tokens");
-  usage.completion_tokens = count_of(*u, "completion_tokens");
-  const Json* details = find(*u, "completion_tokens_details");
-  usage.reasoning_tokens = count_of(details != nullptr ? *details : *u, "reasoning_tokens");
+  const auto count = get_int(json, key, 0);
+  return count.ok() && *count >= 0 && *count <= kMaxCount ? *count : kAbsurd;
 }
 
 std::string read_bytes(const Json& entry) {
@@ -174,6 +167,27 @@ Result<int> index_of(const Json& choice) {
 
 }  // namespace
 
+void UsageReader::read(const Json& body) {
+  const Json* u = find(body, "usage");
+  if (u == nullptr || !u->is_object()) return;
+  const auto take = [&](const Json& from, std::string_view key, int64_t& most) {
+    const int64_t count = count_of(from, key);
+    absurd_ = absurd_ || count == kAbsurd;
+    most = std::max(most, count);
+  };
+  int64_t total = 0;
+  take(*u, "prompt_tokens", most_.prompt_tokens);
+  take(*u, "completion_tokens", most_.completion_tokens);
+  take(*u, "total_tokens", total);
+  // Some leave the thought out of completion_tokens and show it in the total alone.
+  most_.completion_tokens = std::max(most_.completion_tokens, total - most_.prompt_tokens);
+  const Json* completion = find(*u, "completion_tokens_details");
+  const Json* prompt = find(*u, "prompt_tokens_details");
+  take(completion != nullptr ? *completion : *u, "reasoning_tokens", most_.reasoning_tokens);
+  take(prompt != nullptr ? *prompt : *u, "cached_tokens", most_.cached_tokens);
+  take(*u, "prompt_cache_hit_tokens", most_.cached_tokens);  // DeepSeek's name
+}
+
 Json encode(const ApiError& error) {
   const auto or_null = [](const std::string& s) { return s.empty() ? Json(nullptr) : Json(s); };
   return {{"error",
@@ -185,7 +199,7 @@ Json encode(const ApiError& error) {
 
 ApiError decode_error(int status, std::string_view body) {
   ApiError error{status, "", "", "", ""};
-  const auto json = parse_json(body);
+  const auto json = parse_json(body, kMaxAnswerValues);
   if (json.ok() && json->is_object()) {
     const Json* inner = find(*json, "error");
     const Json& from = inner != nullptr && inner->is_object() ? *inner : *json;
@@ -325,7 +339,9 @@ Result<model::Reply> decode_response(const Json& body) {
   if (choices == nullptr || !choices->is_array() || choices->empty()) return garbage("no `choices`", body);
   model::Reply reply;
   reply.model = text_of(body, "model");
-  read_usage(body, reply.usage);
+  UsageReader usage;
+  usage.read(body);
+  reply.usage = usage.usage();
   for (const Json& json : *choices) {
     const auto index = index_of(json);
     if (!json.is_object() || !index.ok()) return garbage("a malformed choice", json);
@@ -385,7 +401,7 @@ Status StreamDecoder::chunk(const Json& json, std::vector<model::Delta>& out) {
   if ((choices == nullptr || !choices->is_array()) && (usage == nullptr || !usage->is_object()))
     return garbage("no `choices`", json);
   if (model_.empty()) model_ = text_of(json, "model");
-  read_usage(json, usage_);
+  usage_.read(json);
   if (choices == nullptr || !choices->is_array()) return {};
   for (const Json& choice : *choices) {
     const auto index = index_of(choice);
@@ -432,7 +448,7 @@ bool StreamDecoder::complete(int n) const {
 model::Reply StreamDecoder::finish(std::vector<model::Delta>& out) {
   model::Reply reply;
   reply.model = model_;
-  reply.usage = usage_;
+  reply.usage = usage_.usage();
   for (auto& [index, p] : parts_) {
     if (p.chat && !p.own_reasoning) {
       model::Delta last;

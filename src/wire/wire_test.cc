@@ -459,6 +459,8 @@ TEST(ApiGenerator, ErrorsSayWhatToDo) {
   const std::string quota = R"({"error":{"message":"pay","code":"insufficient_quota"}})";
   const Case cases[] = {
       {whole(429, error, {{"retry-after", "3"}}), Code::Unavailable, "the words", 3000},
+      {whole(429, error, {{"retry-after", "1000000000"}}), Code::Unavailable, "the words", net::kMaxRetryAfterMs},
+      {whole(429, error, {{"retry-after-ms", "99999999"}}), Code::Unavailable, "429", net::kMaxRetryAfterMs},
       {whole(429, error, {{"retry-after-ms", "250"}, {"retry-after", "3"}}), Code::Unavailable, "429", 250},
       {whole(429, quota), Code::Limit, "pay"},
       {whole(500, "oops"), Code::Unavailable, "oops"},
@@ -491,6 +493,199 @@ TEST(ApiGenerator, ErrorsSayWhatToDo) {
   garbage.chunks = {delta_event(R"("content":"4")") + net::sse_event("{half")};
   EXPECT_THAT(ask(garbage, true).reply.error().message, HasSubstr("{half"));
   EXPECT_TRUE(ask(whole(200, kAnswer), true).reply.ok());  // a server that does not stream
+}
+
+// --- what a hostile or odd server sends ---
+
+// A key that comes back in a header's place, in an answer, or cut over the events of one.
+TEST(ApiGenerator, KeysDoNotComeBack) {
+  const std::string key = "sekret/KEY-123";
+  const auto shows = [&](const std::string& text) { return text.find("KEY-123") != std::string::npos; };
+  FakeExchange exchange;
+  std::string shown;
+  const auto run = [&](bool stream) {
+    FakeTransport transport([&](const net::HttpRequest&, int64_t) { return exchange; });
+    ApiOptions options;
+    options.base_url = "http://teacher.example/v1";
+    options.stream = stream;
+    ApiGenerator generator(transport, options, Secret(key), nullptr,
+                           {{{"X-Title", "t"}}, {{"api-key", Secret("other-key-9")}}});
+    model::Request request;
+    request.messages = {{"user", "2+2?", "", nullptr}};
+    Result<model::Reply> result = fail(Code::Internal, "unset");
+    std::promise<void> done;
+    shown.clear();
+    generator.submit(std::move(request),
+                     {[&](const model::Delta& d) { shown += d.content; },
+                      [&](Result<model::Reply> r) {
+                        result = std::move(r);
+                        done.set_value();
+                      }},
+                     {});
+    done.get_future().get();
+    const auto sent = transport.requests().front();
+    EXPECT_EQ(sent.headers.back().first, "X-Title");
+    EXPECT_EQ(sent.secret_headers.front().second.reveal(), "other-key-9");
+    return result;
+  };
+  for (const int status : {400, 401, 429, 500, 302}) {
+    for (const std::string& said : {key, std::string("other-key-9"), std::string(R"(\u0073ekret\/KEY-123)")}) {
+      exchange = whole(
+          status, R"({"error":{"message":"bad ')" + std::string(290, 'x') + said + R"(","param":")" + said + "\"}}",
+          {{"location", "http://x/?k=" + said}});
+      const std::string message = run(false).error().message;
+      EXPECT_FALSE(shows(message) || message.find("ekret") != std::string::npos ||
+                   message.find("r-key") != std::string::npos)
+          << message;
+    }
+  }
+  exchange = whole(
+      200,
+      R"({"model":"sekret/KEY-123","choices":[{"message":{"content":"it is sekret\/KEY-123!"},"finish_reason":"stop"}]})");
+  auto reply = run(false);
+  ASSERT_TRUE(reply.ok()) << reply.error().message;
+  EXPECT_EQ(reply->choices[0].content, "it is [key]!");
+  EXPECT_FALSE(shows(reply->raw) || shows(reply->model) || shows(shown)) << reply->raw;
+  exchange = {};
+  exchange.chunks = {delta_event(R"("content":"it is sek")"), delta_event(R"("content":"ret/KEY")"),
+                     delta_event(R"("content":"-123!")") + delta_event("", "\"stop\"") + net::sse_event("[DONE]")};
+  reply = run(true);
+  ASSERT_TRUE(reply.ok()) << reply.error().message;
+  EXPECT_EQ(reply->choices[0].content, "it is [key]!");
+  EXPECT_EQ(shown, "it is [key]!");
+  EXPECT_EQ(reply->raw, "");  // its pieces lie there
+  // In one event, cut by the network at any place.
+  const std::string body =
+      delta_event(R"("content":"it is sekret/KEY-123!")") + delta_event("", "\"stop\"") + net::sse_event("[DONE]");
+  for (size_t i = 0; i < body.size(); ++i) {
+    exchange.chunks = {body.substr(0, i), body.substr(i)};
+    reply = run(true);
+    ASSERT_TRUE(reply.ok()) << reply.error().message;
+    ASSERT_EQ(reply->choices[0].content, "it is [key]!") << i;
+    ASSERT_EQ(shown, "it is [key]!");
+    ASSERT_FALSE(shows(reply->raw));
+    ASSERT_FALSE(reply->raw.empty());
+  }
+}
+
+Usage usage_of(const std::string& text) {
+  const std::string body = R"({"choices":[{"message":{"content":"4"}}],"usage":)" + text + "}";
+  return decode_response(parse_json(body).value())->usage;
+}
+
+TEST(ApiGenerator, CountsThatCannotBeAreNone) {
+  for (const char* bad :
+       {"-1", "-9223372036854775808", "1099511627777", "9007199254740992", "9223372036854775807",
+        "18446744073709551615", "18446744073709551616", "1e18", "20.5", "\"20\"", "[20]", "{}", "true"}) {
+    for (const char* form :
+         {R"({{"prompt_tokens":10,"completion_tokens":{}}})", R"({{"prompt_tokens":{},"completion_tokens":20}})",
+          R"({{"prompt_tokens":10,"completion_tokens":20,"total_tokens":{}}})",
+          R"({{"prompt_tokens":10,"completion_tokens":20,"completion_tokens_details":{{"reasoning_tokens":{}}}}})",
+          R"({{"prompt_tokens":10,"completion_tokens":20,"prompt_tokens_details":{{"cached_tokens":{}}}}})"}) {
+      const Usage usage = usage_of(fmt::format(fmt::runtime(form), bad));
+      EXPECT_EQ(usage.prompt_tokens, 0) << bad << form;
+      EXPECT_EQ(usage.completion_tokens, 0) << bad << form;
+    }
+  }
+  const Usage most = usage_of(R"({"prompt_tokens":null,"completion_tokens":1099511627776})");
+  EXPECT_EQ(most.completion_tokens, kMaxCount);
+  // What only the total shows is billed, too; the cache by either name.
+  EXPECT_EQ(usage_of(R"({"prompt_tokens":10,"completion_tokens":20,"total_tokens":100})").completion_tokens, 90);
+  EXPECT_EQ(usage_of(R"({"prompt_tokens":10,"prompt_tokens_details":{"cached_tokens":7}})").cached_tokens, 7);
+  EXPECT_EQ(usage_of(R"({"prompt_tokens":10,"prompt_cache_hit_tokens":7})").cached_tokens, 7);
+  // Of a stream that says it again and again the most counts; one absurd word spoils them all.
+  const auto streamed = [](const std::vector<std::string>& usages) {
+    FakeExchange x;
+    x.chunks = {delta_event(R"("content":"4")", "\"stop\"")};
+    for (const std::string& usage : usages)
+      x.chunks.push_back(net::sse_event(R"({"choices":[],"usage":)" + usage + "}"));
+    x.chunks.push_back(net::sse_event("[DONE]"));
+    return ask(x, true).reply->usage;
+  };
+  EXPECT_EQ(streamed({R"({"prompt_tokens":3,"completion_tokens":900})", R"({"prompt_tokens":3,"completion_tokens":1})",
+                      "null"})
+                .completion_tokens,
+            900);
+  EXPECT_EQ(streamed({R"({"prompt_tokens":3,"completion_tokens":-4})", R"({"prompt_tokens":3,"completion_tokens":9})"})
+                .completion_tokens,
+            0);
+}
+
+TEST(ApiGenerator, AnswersOverTheLimitAreRefusedAndMayBeBilled) {
+  FakeExchange huge;
+  const std::string text(100'000, 'x');
+  for (int i = 0; i < 20; ++i) huge.chunks.push_back(delta_event("\"content\":\"" + text + "\""));
+  FakeExchange one_event = whole(200, delta_event("\"content\":\"" + std::string(2 << 20, 'x') + "\""));
+  FakeExchange no_stream = whole(200, R"({"choices":[{"message":{"content":")" + std::string(2 << 20, 'x') + "\"}}]}");
+  for (const FakeExchange& x : {huge, one_event, no_stream}) {
+    FakeTransport transport([&](const net::HttpRequest&, int64_t) { return x; });
+    ApiGenerator generator(transport, {}, Secret());
+    model::Request request;
+    request.messages = {{"user", "x", "", nullptr}};
+    request.sampling.max_tokens = 100;  // 1 MiB and 100 KiB
+    const auto reply = generate(generator, request);
+    ASSERT_FALSE(reply.ok());
+    EXPECT_EQ(reply.error().code, Code::Invalid);  // no use to ask again
+    EXPECT_TRUE(reply.error().maybe_charged);
+    EXPECT_THAT(reply.error().message, HasSubstr("larger than the 1150976 bytes"));
+  }
+  // Few bytes, many values.
+  std::string values = R"({"choices":[)";
+  for (size_t i = 0; i <= kMaxAnswerValues; ++i) values += i == 0 ? "0" : ",0";
+  const Outcome o = ask(whole(200, values + "]}"), false);
+  ASSERT_FALSE(o.reply.ok());
+  EXPECT_TRUE(o.reply.error().maybe_charged);
+}
+
+// The server leaves its connection open after [DONE], for ever: the answer is there at once.
+TEST(ApiGenerator, TheEndMarkEndsTheExchange) {
+  FakeExchange x;
+  x.chunks = {stream_body(false)};
+  for (int i = 0; i < 1'000'000; ++i) x.chunks.emplace_back(": alive\n\n");
+  FakeTransport transport([&](const net::HttpRequest&, int64_t) { return x; }, FakeTransport::Clock::Manual);
+  ApiGenerator generator(transport, {}, Secret());
+  model::Request request;
+  request.messages = {{"user", "x", "", nullptr}};
+  bool ended = false;
+  generator.submit(std::move(request),
+                   {{}, [&](Result<model::Reply> r) { ended = r.ok() && r->choices[0].content == "4!"; }}, {});
+  for (int i = 0; i < 3; ++i) transport.step();
+  EXPECT_TRUE(ended);
+  EXPECT_EQ(transport.in_flight(), 0);
+}
+
+TEST(ApiGenerator, NothingComesBackFromInsideSubmit) {
+  FakeTransport transport([](const net::HttpRequest&, int64_t) { return FakeExchange(); });
+  ApiOptions nowhere;
+  nowhere.base_url = "http://h/v1/../evil";
+  ApiGenerator generator(transport, nowhere, Secret());
+  for (const bool logprobs : {true, false}) {
+    model::Request request;
+    request.messages = {{"user", "x", "", nullptr}};
+    request.prompt_logprobs = logprobs;
+    const auto caller = std::this_thread::get_id();
+    std::promise<std::thread::id> from;
+    generator.submit(std::move(request),
+                     {{},
+                      [&](Result<model::Reply> r) {
+                        EXPECT_EQ(r.error().code, Code::Invalid);
+                        from.set_value(std::this_thread::get_id());
+                      }},
+                     {});
+    EXPECT_NE(from.get_future().get(), caller);
+  }
+  EXPECT_TRUE(transport.requests().empty());
+}
+
+TEST(ApiGenerator, AModelThatTakesNoTemperatureNamesTheOption) {
+  const auto words = [](const std::string& body) { return ask(whole(400, body), false).reply.error().message; };
+  EXPECT_THAT(
+      words(
+          R"({"error":{"message":"Unsupported value: 'temperature' does not support 0.7 with this model.","param":"temperature"}})"),
+      HasSubstr("--temperature"));
+  EXPECT_THAT(words(R"({"error":{"message":"top_p is not supported"}})"), HasSubstr("`top_p` (--top_p)"));
+  EXPECT_THAT(words(R"({"error":{"message":"'max_tokens' is not supported. Use 'max_completion_tokens' instead."}})"),
+              HasSubstr("--max-completion-tokens"));
 }
 
 TEST(ApiGenerator, DestructionEndsWhatIsUnderWay) {
