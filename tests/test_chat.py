@@ -61,7 +61,7 @@ class Api:
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        self.flags = ["--endpoint", f"http://127.0.0.1:{self.server.server_address[1]}/v1", "--model", "scripted"]
+        self.flags = ["--endpoint", f"http://127.0.0.1:{self.server.server_address[1]}/v1", "--model", "scripted", "--prices", "free"]
 
     def __enter__(self):
         return self

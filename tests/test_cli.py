@@ -9,7 +9,7 @@ from conftest import retort
     (["frobnicate"], "unknown command `frobnicate`\n", "`retort --help`"),
     ([], "a command is missing", "`retort --help`"),
     (["train", "--exampels", "x"], "unknown option `--exampels`; did you mean `--examples`?", "`retort train --help`"),
-    (["train"], "--examples is required", "`retort train --help`"),
+    (["train"], "--out is required", "`retort train --help`"),
     (["chat", "a", "b"], "one word too many: `b`", "`retort chat --help`"),
 ])
 def test_unknown_words_are_named(words, said, place):

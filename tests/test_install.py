@@ -67,7 +67,7 @@ def test_a_program_found_through_PATH_opens_its_own_modules_alone(moved, tmp_pat
     assert not (tmp_path / "loaded").exists()
 
 
-TINY = ["--scratch", "--scratch.layers", 1, "--scratch.hidden", 32, "--scratch.heads", 2, "--scratch.kv_heads", 2, "--scratch.ffn", 64,
+TINY = ["--from-scratch", "--scratch.layers", 1, "--scratch.hidden", 32, "--scratch.heads", 2, "--scratch.kv_heads", 2, "--scratch.ffn", 64,
         "--scratch.vocab_size", 300, "--max_steps", 2]
 
 

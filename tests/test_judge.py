@@ -171,7 +171,7 @@ def tasks(tmp_path):
 
 def test_eval_over_an_api_and_paired_test(endpoint, tasks, tmp_path):
     def run(model, out):
-        return json.loads(retort("eval", "--endpoint", endpoint, "--model", model, "--tasks", tasks, "--out", out, "--json").stdout)
+        return json.loads(retort("eval", "--endpoint", endpoint, "--model", model, "--prices", "free", "--tasks", tasks, "--out", out, "--json").stdout)
 
     plain, better = run("plain", tmp_path / "plain"), run("better", tmp_path / "better")
     assert plain["all"]["prompts"] == 60 and plain["all"]["pass1"] == 40 / 60 and better["all"]["pass1"] == 1
@@ -191,7 +191,7 @@ def test_eval_over_an_api_and_paired_test(endpoint, tasks, tmp_path):
 
 
 def test_eval_goes_on_where_it_stopped(endpoint, tasks, tmp_path):
-    args = ("eval", "--endpoint", endpoint, "--model", "plain", "--tasks", tasks, "--samples", 3, "--temperature", 1, "--concurrency", 4)
+    args = ("eval", "--endpoint", endpoint, "--model", "plain", "--prices", "free", "--tasks", tasks, "--samples", 3, "--temperature", 1, "--concurrency", 4)
     retort(*args, "--out", tmp_path / "whole")
     Adder.die_after = Adder.answered + 70
     broken = retort(*args, "--out", tmp_path / "broken", "--retries", 50, check=False)
@@ -286,9 +286,9 @@ def test_what_a_failing_grader_costs_is_booked_and_the_cap_holds(tmp_path, grade
 def test_eval_names_what_is_wrong(tasks, tmp_path):
     run = retort("eval", "--model", tmp_path / "absent", "--tasks", tasks, "--out", tmp_path / "o", check=False)
     assert run.returncode != 0 and "absent" in run.stderr
-    run = retort("eval", "--model", "m", "--endpoint", "http://127.0.0.1:9/v1", "--tasks", tasks, "--out", tmp_path / "o", "--samples", 4, check=False)
+    run = retort("eval", "--model", "m", "--prices", "free", "--endpoint", "http://127.0.0.1:9/v1", "--tasks", tasks, "--out", tmp_path / "o", "--samples", 4, check=False)
     assert run.returncode == 2 and "temperature" in run.stderr
-    run = retort("eval", "--model", "m", "--endpoint", "http://127.0.0.1:9/v1", "--tasks", tasks, "--out", tmp_path / "o", "--retries", 0, check=False)
+    run = retort("eval", "--model", "m", "--prices", "free", "--endpoint", "http://127.0.0.1:9/v1", "--tasks", tasks, "--out", tmp_path / "o", "--retries", 0, check=False)
     assert run.returncode == 6, run.stderr
 
 

@@ -284,7 +284,7 @@ def test_chat_command_through_pipes(smollm2, server, model):
                          capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr
     assert run.stdout.strip() and "\033" not in run.stdout
-    remote = subprocess.run([program(), "chat", "--endpoint", server.url, "--model", model, "--temperature", "0", "--max-tokens", "16",
+    remote = subprocess.run([program(), "chat", "--endpoint", server.url, "--prices", "free", "--model", model, "--temperature", "0", "--max-tokens", "16",
                              "--top-p", "1", "--top-k", "0"], input=turns, capture_output=True, text=True, timeout=120,
                             env={**os.environ, "no_proxy": "127.0.0.1"})
     assert remote.returncode == 0, remote.stderr

@@ -165,7 +165,7 @@ def test_lora_merged_equals_the_adapter_in_peft(base, tmp_path):
     assert all(any(t in n for t in ("q_proj", "v_proj", "down_proj")) for n in trained)
 
 
-SCRATCH = ["--scratch", "--scratch.layers", 2, "--scratch.hidden", 64, "--scratch.heads", 4, "--scratch.kv_heads", 2, "--scratch.ffn", 128,
+SCRATCH = ["--from-scratch", "--scratch.layers", 2, "--scratch.hidden", 64, "--scratch.heads", 4, "--scratch.kv_heads", 2, "--scratch.ffn", 128,
            "--scratch.vocab_size", 320, "--scratch.max_positions", 256, "--max_length", 256, "--batch_size", 8, "--threads", 2]
 
 

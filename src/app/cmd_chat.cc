@@ -15,42 +15,35 @@
 
 #include <fmt/core.h>
 
+#include "app/answerer.h"
 #include "app/command.h"
-#include "app/open_model.h"
 #include "app/sampling_defaults.h"
-#include "app/steps.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "net/curl_transport.h"
-#include "wire/api_generator.h"
 
 namespace retort::app {
 namespace {
 
 struct ChatOptions {
   std::string system;
-  std::string endpoint;
-  std::string model;
-  std::string key_variable = "RETORT_API_KEY";
+  Answerer answerer;
+  std::string out;
   double temperature = -1;
   double top_p = -1;
   int top_k = -1;
   int max_tokens = 0;
   int64_t seed = -1;
-  int threads = 0;
 
   template <class V>
   void fields(V&& v) {
     v("system", system, "the system message");
-    v("endpoint", endpoint, "chat with the API at this base URL (as http://127.0.0.1:8080/v1) in place of a MODEL");
-    v("model", model, "the model's name at the endpoint");
-    v("key_variable", key_variable, "environment variable that holds the endpoint's key");
-    v("temperature", temperature, "0 is greedy; below 0: the model's own");
-    v("top_p", top_p, "below 0: the model's own");
-    v("top_k", top_k, "0: off; below 0: the model's own");
-    v("max_tokens", max_tokens, "of an answer; 0: as many as the context holds");
-    v("seed", seed, "below 0: drawn");
-    v("threads", threads, "of a local model; 0: those the process may use");
+    answerer.fields(v);
+    v("out", out, "folder for chat.sqlite and costs.jsonl: what an API that asks for money said and was paid");
+    v("temperature", temperature, "0 is greedy; below 0: the model's own", {.low = -1, .high = 100});
+    v("top_p", top_p, "below 0: the model's own", {.low = -1, .high = 1});
+    v("top_k", top_k, "0: off; below 0: the model's own", {.low = -1});
+    v("max_tokens", max_tokens, "of an answer; 0: as many as the context holds", {.low = 0});
+    v("seed", seed, "below 0: drawn", {.low = -1});
   }
 };
 
@@ -311,26 +304,34 @@ Result<int> converse(model::Generator& generator, const ChatOptions& options, mo
   }
 }
 
-Result<int> run(const std::string& path, const ChatOptions& options) {
-  if (path.empty() == options.endpoint.empty())
-    return fail(Code::Invalid, "give either a MODEL or --endpoint URL with --model NAME");
-  if (!path.empty()) {
-    infer::Options engine_options;
-    engine_options.threads = options.threads;
-    if (::isatty(STDIN_FILENO) != 0) log::info("loading {}", path);
-    RETORT_ASSIGN(const auto engine, open_engine(path, engine_options));
-    return converse(*engine, options, sampling_defaults(engine->model().generation));
+Result<int> run(const std::string& path, ChatOptions options) {
+  Answerer& answerer = options.answerer;
+  if (path.empty() ? !answerer.given() : answerer.given())
+    return fail(Code::Invalid, "give either a MODEL or `endpoint` URL with `model` NAME");
+  const bool api = !answerer.endpoint.empty(), paid = api && answerer.access.prices != kFree;
+  if (!path.empty()) answerer.model = path;
+  Env& env = system_env();
+  RETORT_TRY(check_answerer(answerer, "", env));
+  if (paid && options.out.empty())
+    return fail(Code::Invalid,
+                "give `out`, a folder for the store and the cost book: the cap counts what earlier chats spent");
+  if (paid && options.max_tokens <= 0)
+    return fail(Code::Invalid, "give `max_tokens`: for an answer without a limit no cap can be kept");
+  AnswererUse use{.store = options.out + "/chat.sqlite", .repeats = true};
+  if (api) {
+    use.extra = Json::object();  // a null takes the member out: the server's own value counts
+    if (options.temperature < 0) use.extra["temperature"] = nullptr;
+    if (options.top_p < 0) use.extra["top_p"] = nullptr;
+  } else if (::isatty(STDIN_FILENO) != 0) {
+    log::info("loading {}", answerer.model);
   }
-  if (options.model.empty()) return fail(Code::Invalid, "--endpoint needs --model NAME, the model's name there");
-  net::CurlTransport transport;
-  wire::ApiOptions api;
-  api.base_url = options.endpoint;
-  api.model = options.model;
-  Json unsaid = Json::object();  // a null takes the member out: the server's own value counts
-  if (options.temperature < 0) unsaid["temperature"] = nullptr;
-  if (options.top_p < 0) unsaid["top_p"] = nullptr;
-  wire::ApiGenerator generator(transport, api, secret_from_environment(options.key_variable), unsaid);
-  return converse(generator, options, {});
+  RETORT_ASSIGN(const auto open, open_answerer(answerer, std::move(use), env));
+  const model::Sampling sampling =
+      open->local() == nullptr ? model::Sampling{} : sampling_defaults(open->local()->generation);
+  auto status = converse(open->generator(), options, sampling);
+  const Status booked = open->book(options.out + "/costs.jsonl", "chat", env);
+  if (status.ok()) RETORT_TRY(booked);
+  return status;
 }
 
 }  // namespace
@@ -349,7 +350,7 @@ Command chat_command() {
             return [flags, path]() -> Result<int> {
               ChatOptions options;
               RETORT_TRY(flags.load(options));
-              return run(*path, options);
+              return flags.named(run(*path, options));
             };
           }};
 }

@@ -1,6 +1,7 @@
 // `retort cost`: what runs used and paid, by stage, from the cost books and attempt logs below the given folders.
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <set>
 
 #include <fmt/core.h>
@@ -20,6 +21,10 @@ namespace {
 
 constexpr int kDeepest = 16;  // folders below the one given; a link in a circle ends there
 
+// Attempt logs by their names, and the verb that keeps each.
+const std::map<std::string, std::string> kStageOfLog = {
+    {"collect.sqlite", "collect"}, {"grader.sqlite", "curate"}, {"eval.sqlite", "eval"}, {"chat.sqlite", "chat"}};
+
 struct Found {
   std::vector<std::string> books, logs, steps;  // cost books, attempt logs, folders of steps
 };
@@ -31,7 +36,7 @@ Status find_books(const std::string& path, int depth, Env& env, Found& found) {
     const std::string child = path + "/" + name;
     if (name == "costs.jsonl")
       found.books.push_back(child);
-    else if (name == "collect.sqlite" || name == "grader.sqlite")
+    else if (kStageOfLog.contains(name))
       found.logs.push_back(child);
     else if (name == kClockName && std::filesystem::path(path).filename() == kWorkFolder)
       found.steps.push_back(std::filesystem::path(path).parent_path().string());
@@ -46,7 +51,7 @@ std::string stage_of(const std::string& log) {
   const auto path = std::filesystem::weakly_canonical(log);
   const auto folder = path.parent_path();
   if (folder.filename() == kWorkFolder) return folder.parent_path().filename().string();
-  return path.filename() == "grader.sqlite" ? "curate" : "collect";
+  return kStageOfLog.at(path.filename().string());
 }
 
 // Rows of an attempt log that no book has: of a collection that is under way or was killed. The log's id in a row's run

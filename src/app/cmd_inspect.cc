@@ -18,6 +18,7 @@
 #include "model/model.h"
 #include "model/safetensors.h"
 #include "model/tokenizer_load.h"
+#include "record/kind.h"
 #include "record/stream.h"
 
 namespace retort::app {
@@ -237,17 +238,6 @@ Result<Json> inspect_tokenizer(const std::string& path) {
               {"eos", text.tokenizer.eos_token()}};
 }
 
-// What kind of record a line's object is, by the members that only it has.
-const char* record_kind(const Json& r) {
-  const auto has = [&](const char* key) { return find(r, key) != nullptr; };
-  if (has("stage") && has("reason") && has("id")) return "reject";
-  if (has("correct") && has("pred")) return "score";
-  if (has("raw_hash") && has("finish_reason")) return "trace";
-  if (has("parents") && has("how")) return "example";
-  if (has("messages") || has("conversations") || has("prompt") || has("question")) return "prompt";
-  return "other";
-}
-
 Result<Json> inspect_records(const std::string& path) {
   RETORT_ASSIGN(const auto lines, open_lines(path));
   std::map<std::string, int64_t> kinds, tasks, reasons, keys;
@@ -263,7 +253,7 @@ Result<Json> inspect_records(const std::string& path) {
       continue;
     }
     ++count;
-    ++kinds[record_kind(*json)];
+    ++kinds[std::string(record_kind(*json))];
     for (const auto& [key, value] : json->items()) ++keys[key];
     const auto tally = [&](const char* key, auto& into) {
       if (const Json* v = find(*json, key); v != nullptr && v->is_string()) ++into[v->get<std::string>()];

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <cstdio>
 
-#include <fmt/core.h>
+#include <fmt/format.h>
 #include <sys/utsname.h>
 
 #include "app/command.h"
@@ -61,8 +61,27 @@ void print_forecast(const std::vector<StepReport>& steps) {
                format_count(static_cast<double>(step.forecast.tokens)), format_usd(step.forecast.usd_micros),
                step.forecast.basis);
   }
+  constexpr double kLong = 12 * 3600;
+  for (const StepReport& step : steps) {
+    if (step.ran && step.forecast.seconds > kLong)
+      log::warn("{} is reckoned to take {}: see whether its counts and lengths ({}) are what you mean", step.id,
+                format_duration(step.forecast.seconds), step.forecast.basis);
+  }
   fmt::print("{:<16} {:<10} {:>20} {:>10} {:>12}  about {}\n", "all", "", range(low, high), "", format_usd(usd),
              format_duration(seconds));
+}
+
+// The options of a step kind, for `retort run --help KIND`.
+std::string kind_help(const StepKind& kind) {
+  std::string text = fmt::format(
+      "A step `<name>: {{do: {}, ...}}` of a recipe takes these keys, and `retort {}` the same as flags.\n"
+      "A dot stands for a map within: `a.b` is `a: {{b: ...}}`. Paths start at the recipe's folder; "
+      "`${{step}}/file` is another step's.\n\n",
+      kind.name, kind.name);
+  for (const OptionField& field : kind.options)
+    text += fmt::format("  {:<28} {}\n  {:<28} {}\n", field.path, type_of(field), "", help_of(field));
+  if (!kind.outputs.empty()) text += fmt::format("\nIt writes {}.\n", fmt::join(kind.outputs, ", "));
+  return text;
 }
 
 Json forecast_json(const std::vector<StepReport>& steps) {
@@ -85,6 +104,7 @@ Json forecast_json(const std::vector<StepReport>& steps) {
 Result<int> run_recipe(const RunArguments& arguments) {
   Env& env = system_env();
   RETORT_ASSIGN(const Recipe recipe, read_recipe(arguments.recipe, arguments.sets, env));
+  RETORT_TRY(check_report(recipe));
   PipelineOptions options;
   options.out = arguments.out.empty() ? "out/" + recipe.name : arguments.out;
   options.dry_run = arguments.dry_run;
@@ -130,6 +150,11 @@ Result<int> run_recipe(const RunArguments& arguments) {
 
 }  // namespace
 
+std::optional<std::string> help_about(const std::string& verb, const std::string& word) {
+  const StepKind* kind = verb == "run" ? find_kind(word) : nullptr;
+  return kind == nullptr ? std::optional<std::string>() : kind_help(*kind);
+}
+
 Command run_command() {
   return {"run", "run a recipe: every step that is not up to date, then the report",
           [](CommandLine& cli) -> std::function<Result<int>()> {
@@ -142,6 +167,9 @@ Command run_command() {
             cli.add_flag("--explain", arguments->explain, "say why each step runs");
             cli.add_flag("--dry-run", arguments->dry_run, "forecast time and cost, run nothing");
             cli.add_flag("--json", arguments->json, "the report (or the forecast) as one JSON object");
+            std::string kinds;
+            for (const StepKind& kind : step_kinds()) kinds += std::string(kinds.empty() ? "" : ", ") + kind.name;
+            cli.footer(fmt::format("Kinds of steps: {}. `retort run --help KIND` lists a kind's options.", kinds));
             return [arguments] { return run_recipe(*arguments); };
           }};
 }

@@ -33,11 +33,11 @@ struct Output {
   }
 };
 
-Result<Tally> import_files(const CollectJob& job, Env& env) {
+Result<Tally> import_files(const CollectJob& job, const JobPlace& place, Env& env) {
   RETORT_ASSIGN(const auto permission,
                 collect::load_permission(job.permission, std::string(collect::kImportEndpoint), env));
   RETORT_ASSIGN(auto rows, open_jsonl<collect::Row>(job.import));
-  RETORT_ASSIGN(auto out, Output::create(job.out, env));
+  RETORT_ASSIGN(auto out, Output::create(place.out, env));
   collect::ImportOptions import;
   import.format = job.format;
   import.system = job.options.system;
@@ -53,12 +53,12 @@ Result<Tally> import_files(const CollectJob& job, Env& env) {
   return tally;
 }
 
-Status book(const CollectJob& job, Env& env) {
-  const std::string store = job.work + "/collect.sqlite";
+Status book(const CollectJob& job, const JobPlace& place, Env& env) {
+  const std::string store = place.work + "/collect.sqlite";
   if (!env.exists(store)) return {};
   RETORT_ASSIGN(auto log, store::AttemptLog::open_read_only(store, env));
-  RETORT_ASSIGN(const auto rows, collect::cost_rows(log, job.stage, job.options.model));
-  return ledger::append_costs(job.costs, rows, env);
+  RETORT_ASSIGN(const auto rows, collect::cost_rows(log, place.stage, job.options.model));
+  return ledger::append_costs(place.costs, rows, env);
 }
 
 // A teacher that lives as long as the collection: its address goes into the options.
@@ -67,11 +67,11 @@ struct LocalTeacher {
   std::unique_ptr<infer::Engine> engine;
   std::unique_ptr<serve::ApiServer> server;
 
-  Status start(CollectJob& job, Env& env) {
+  Status start(CollectJob& job, const JobPlace& place, Env& env) {
     if (job.procedural) {
-      TeacherOptions options = job.teacher;
+      TeacherOptions options{job.teacher};
       options.port = 0;
-      options.log = job.work + "/teacher.jsonl";
+      options.log = place.work + "/teacher.jsonl";
       RETORT_ASSIGN(procedural, Teacher::start(options, env));
       job.options.endpoint = procedural->url() + "/v1";
       job.options.model = options.model;
@@ -92,49 +92,74 @@ struct LocalTeacher {
 
 }  // namespace
 
-Result<Tally> collect_files(CollectJob job, Env& env) {
-  if (!job.import.empty()) return import_files(job, env);
-  if (job.prompts.empty())
-    return fail(Code::Invalid, "give `prompts`, a file of questions for the teacher, or `import`");
-  RETORT_TRY(env.make_directories(job.work));
+Status CollectJob::check(Env& env) const {
+  RETORT_TRY(check_options(*this));
+  if (prompts.empty() == import.empty())
+    return fail(Code::Invalid, "give either `prompts`, a file of questions for the teacher, or `import`");
+  const bool later = !permission.empty() && !env.exists(permission);  // an earlier step may write it
+  if (!import.empty())
+    return later ? Status() : dropped(collect::load_permission(permission, std::string(collect::kImportEndpoint), env));
+  const int teachers =
+      static_cast<int>(!options.endpoint.empty()) + static_cast<int>(!serve.empty()) + static_cast<int>(procedural);
+  if (teachers != 1)
+    return fail(
+        Code::Invalid,
+        "{} teachers are given; give one of `endpoint` (an API up to /v1), `serve` (a model here) and `procedural`",
+        teachers);
+  const std::string name = procedural ? teacher.model : options.model;
+  if (!options.endpoint.empty() && name.empty())
+    return fail(Code::Invalid, "give `model`, the teacher's name at {}", options.endpoint);
+  // A teacher that is started here gets a free port and, where it is given no name, its own.
+  if (!later)
+    RETORT_TRY(dropped(collect::load_permission(
+        permission, options.endpoint.empty() ? "http://127.0.0.1:1/v1" : options.endpoint, env)));
+  const bool priced = access.prices.empty() || access.prices == kFree || env.exists(access.prices);
+  if (priced && !name.empty()) RETORT_TRY(dropped(api_price(access, name, "", env)));
+  if (options.cap.empty() && access.prices != kFree)
+    return fail(Code::Invalid, "give `cap`, the most dollars that this collection may spend, such as 5.00");
+  if (auto cap = parse_usd(options.cap.empty() ? "0" : options.cap); !cap.ok())
+    return within("`cap`", std::move(cap).error());
+  if (access.key_file.empty() || env.exists(access.key_file)) RETORT_TRY(dropped(api_key(access, env)));
+  return {};
+}
+
+Result<Tally> collect_files(CollectJob job, const JobPlace& place, Env& env) {
+  if (!job.import.empty()) return import_files(job, place, env);
+  RETORT_TRY(env.make_directories(place.work));
   LocalTeacher local;
-  RETORT_TRY(local.start(job, env));
+  RETORT_TRY(local.start(job, place, env));
   collect::Options& options = job.options;
-  if (options.endpoint.empty()) return fail(Code::Invalid, "give `endpoint`, the teacher's address up to /v1");
-  if (options.model.empty()) return fail(Code::Invalid, "give `model`, the teacher's name at {}", options.endpoint);
-  if (job.prices.empty()) {
-    return fail(Code::Invalid,
-                "give `prices`, a YAML map: `{}: {{input: 2.50, output: 10.00}}` (dollars per million tokens)",
-                options.model);
-  }
   RETORT_ASSIGN(const auto permission, collect::load_permission(job.permission, options.endpoint, env));
-  RETORT_ASSIGN(const auto prices, ledger::load_prices(job.prices, env));
-  RETORT_ASSIGN(const auto price, ledger::price_of(prices, options.model, job.prices));
+  RETORT_ASSIGN(const auto price, api_price(job.access, options.model, "", env));
+  if (job.access.prices == kFree && options.cap.empty()) options.cap = "0";
+  RETORT_ASSIGN(const Secret key, api_key(job.access, env));
   RETORT_ASSIGN(auto prompts, open_jsonl<Prompt>(job.prompts));
-  RETORT_ASSIGN(auto out, Output::create(job.out, env));
+  RETORT_ASSIGN(auto out, Output::create(place.out, env));
 
   net::CurlOptions curl;
-  curl.ca_file = job.ca_file;
+  curl.ca_file = job.access.ca_file;
   net::CurlTransport transport(curl);
   wire::ApiOptions api;
   api.base_url = options.endpoint;
   api.model = options.model;
-  api.stream = job.stream;
-  api.max_completion_tokens = job.max_completion_tokens;
+  api.stream = !job.access.no_stream;
+  api.max_completion_tokens = job.access.max_completion_tokens;
   api.max_body_bytes = options.max_answer_bytes;
   RETORT_ASSIGN(Json extra, collect::extra_members(options));
   RETORT_ASSIGN(auto headers, extra_headers(options.headers, env));
-  wire::ApiGenerator teacher(transport, api, job.key, std::move(extra), std::move(headers));
+  wire::ApiGenerator teacher(transport, api, key, std::move(extra), std::move(headers));
 
-  collect::Place place;
-  place.store = job.work + "/collect.sqlite";
-  place.cancel = job.cancel;
+  collect::Place state;
+  state.store = place.work + "/collect.sqlite";
+  state.cancel = place.cancel;
   std::optional<Error> ended;
-  place.ended = &ended;
-  auto tally = collect::run(options, place, permission, price, *prompts, *out.traces, *out.rejects, teacher, env);
-  const Status booked = book(job, env);
+  state.ended = &ended;
+  auto tally = collect::run(options, state, permission, price, *prompts, *out.traces, *out.rejects, teacher, env);
+  const Status booked = book(job, place, env);
   if (!tally.ok()) return tally;
   RETORT_TRY(booked);
+  if (tally->in == 0 && !ended)
+    return fail(Code::Invalid, "{} holds no prompt to ask; see what was to write it", job.prompts);
   RETORT_TRY(out.close(*tally, env));
   if (ended) return std::move(*ended);
   return tally;

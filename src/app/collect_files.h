@@ -4,37 +4,42 @@
 
 #include <string>
 
+#include "app/answerer.h"
+#include "app/job.h"
 #include "app/teacher.h"
-#include "base/cancel.h"
 #include "base/env.h"
-#include "base/secret.h"
 #include "collect/collect.h"
 #include "collect/import.h"
 
 namespace retort::app {
 
 struct CollectJob {
+  std::string prompts, import, format = "auto", task, permission, serve;
+  bool procedural = false;
+  TeacherManner teacher;
+  ApiAccess access;
   collect::Options options;
-  std::string prompts;                // JSONL (.zst) or Parquet
-  std::string import;                 // published reasoning in place of prompts and a teacher
-  std::string format = "auto", task;  // of the import
-  std::string permission;             // YAML
-  std::string prices;                 // YAML
-  std::string serve;        // a model path: served on a free port, options.endpoint and options.model are filled in
-  bool procedural = false;  // the procedural teacher on a free port, likewise
-  TeacherOptions teacher;   // of the procedural one
-  Secret key;
-  std::string ca_file;
-  bool stream = true, max_completion_tokens = false;
-  std::string out;                // folder; gets traces.jsonl, rejects.jsonl and tally.json at the end
-  std::string work;               // folder of the store and of the teacher's log
-  std::string costs;              // cost book
-  std::string stage = "collect";  // name in the cost book
-  Cancel cancel;
+
+  template <class V>
+  void fields(V&& v) {
+    v("prompts", prompts, "prompts: JSON Lines (.zst too) or Parquet", {.path = true});
+    v("import", import, "published reasoning in place of prompts and a teacher: JSON Lines (.zst too) or Parquet",
+      {.path = true});
+    v("format", format, "of the import", {.one_of = "auto, gsm8k, sharegpt, messages, columns"});
+    v("task", task, "of the import: the task's name where rows give none");
+    v("permission", permission, "the teacher's permission record (YAML)", {.path = true, .required = true});
+    v("serve", serve, "a model to serve here and ask over HTTP, in place of an endpoint", {.path = true});
+    v("procedural", procedural, "ask retort's own procedural teacher, started here, in place of an endpoint");
+    v("teacher", teacher, "");
+    access.fields(v);
+    options.fields(v);
+  }
+  Status check(Env& env) const;
 };
 
-// Errors: collect::run's and those of the files; spending is booked whatever the end. Where the run ended early with
-// something bought, the files hold that, and tally.json says `incomplete`.
-Result<Tally> collect_files(CollectJob job, Env& env);
+// Errors: collect::run's and those of the files; spending is booked whatever the end. The folder `place.out` gets
+// traces.jsonl, rejects.jsonl and tally.json at the end; where the run ended early with something bought, they hold
+// that, and tally.json says `incomplete`.
+Result<Tally> collect_files(CollectJob job, const JobPlace& place, Env& env);
 
 }  // namespace retort::app

@@ -88,28 +88,62 @@ Added CommandLine::add_option(const std::string& name, std::function<void(const 
 
 void CommandLine::footer(const std::string& text) { app_.footer(text); }
 
-void OptionFlags::attach(CommandLine& cli, const std::vector<OptionField>& fields) {
-  for (const OptionField& field : fields) {
-    const std::string shown = field.value.is_string() ? field.value.get<std::string>() : to_text(field.value);
-    const auto add = [&](const std::string& name) {
+std::string help_of(const OptionField& field) {
+  std::string shown = field.value.is_string() ? field.value.get<std::string>() : to_text(field.value);
+  if (field.type == "array") {
+    shown.clear();
+    for (const Json& word : field.value) shown += (shown.empty() ? "" : ",") + word.get<std::string>();
+  }
+  const bool says_nothing = shown.empty() || shown == "false";
+  std::string help = field.help;
+  if (!field.about.one_of.empty() && help.find(field.about.one_of) == std::string::npos)
+    help += (help.empty() ? "" : ": ") + field.about.one_of;
+  return help + (says_nothing ? "" : " [" + shown + "]");
+}
+
+std::string type_of(const OptionField& field) {
+  std::string type = field.about.path          ? "PATH"
+                     : field.type == "boolean" ? ""
+                     : field.type == "array"   ? "a,b,..."
+                                               : field.type;
+  return field.about.required ? type + " REQUIRED" : type;
+}
+
+std::string flag_of(const std::string& option) { return "--" + replace_all(option, "_", "-"); }
+
+void OptionFlags::attach(CommandLine& cli) {
+  for (const OptionField& field : state_->fields) {
+    const auto add = [&](const std::string& flag) {
+      // Files may be given one after another, as the shell lists them; other lists as one word with commas.
+      if (field.type == "array" && field.about.path) {
+        Added option = cli.add_option(flag, state_->files[field.path], help_of(field));
+        option->delimiter(',');
+        return option;
+      }
       Added option = cli.add_option(
-          "--" + name,
-          [state = state_, path = field.path](const std::string& text) {
-            (void)apply_set(state->flags, path + "=" + text);
+          flag,
+          [state = state_, path = field.path, yes = field.type == "boolean"](const std::string& text) {
+            (void)apply_set(state->flags, path + "=" + (yes && text.empty() ? "true" : text));
           },
-          field.help + (shown.empty() || shown == "[]" ? "" : " [" + shown + "]"));
-      option->type_name(field.type == "array" ? "a,b,..." : field.type)->trigger_on_parse();
-      if (field.type == "boolean") option->expected(0, 1)->default_str("true");
+          help_of(field));
+      option->trigger_on_parse();
+      if (field.type == "boolean") option->expected(0, 1);
       return option;
     };
-    add(field.path);
+    const std::string flag = flag_of(field.path);
+    add(flag)->type_name(type_of(field));
     // The other spelling works as well and is not listed.
-    const std::string dashed = replace_all(field.path, "_", "-");
-    if (dashed != field.path) add(dashed)->group("");
+    if (const std::string other = "--" + field.path; other != flag) add(other)->group("");
   }
   cli.add_option("--config", state_->config, "YAML file of options; --set and flags win over it")->type_name("FILE");
   cli.add_option("--set", state_->sets, "an option by its full name: --set a.b=c (repeatable)")
       ->type_name("NAME=VALUE");
+}
+
+Error OptionFlags::named(Error error) const {
+  for (const OptionField& field : state_->fields)
+    error.message = replace_all(error.message, "`" + field.path + "`", flag_of(field.path));
+  return error;
 }
 
 Result<Json> OptionFlags::collected() const {
@@ -125,6 +159,9 @@ Result<Json> OptionFlags::collected() const {
   }
   for (const std::string& set : state_->sets) RETORT_TRY(apply_set(given, set));
   given.merge_patch(state_->flags);
+  for (const auto& [path, files] : state_->files) {
+    if (!files.empty()) given[path] = files;
+  }
   return given;
 }
 

@@ -1,12 +1,16 @@
-// Command: one verb of the program. cmd_<verb>.cc defines it, main.cc lists it.
+// Command: one verb of the program. cmd_<verb>.cc defines it, commands.cc lists it.
 #pragma once
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "app/job.h"
+#include "base/env.h"
 #include "base/json.h"
 #include "base/options.h"
 #include "base/result.h"
@@ -67,32 +71,75 @@ struct Command {
   std::function<Result<int>()> (*define)(CommandLine& cli);
 };
 
-// Flags for every leaf of an Options struct: `--samples 4`, `--optimizer.lr 3e-4` (underscores may be written as
-// dashes), and `--set a.b=c`, `--config FILE` (YAML). load() overwrites `options` with the file, then --set, then the
-// flags.
+// Flags for every leaf of an Options struct: `--samples 4`, `--optimizer.weight-decay 0.1` (dashes may be written as
+// underscores), and `--set a.b=c`, `--config FILE` (YAML). load() overwrites `options` with the file, then --set, then
+// the flags.
 class OptionFlags {
  public:
   template <class O>
   OptionFlags(CommandLine& cli, const O& options) : state_(std::make_shared<State>()) {
-    std::vector<OptionField> fields;
-    list_options(options, fields);
-    attach(cli, fields);
+    list_options(options, state_->fields);
+    attach(cli);
   }
   template <class O>
   Status load(O& options) const {
     RETORT_ASSIGN(const Json given, collected());
-    return load_options(options, given);
+    return named(load_options(options, given));
+  }
+  // The same error with options called by their flags: `max_tokens` in backticks becomes --max-tokens.
+  Error named(Error error) const;
+  template <class T>
+  Result<T> named(Result<T> result) const {
+    if (result.ok()) return result;
+    return named(std::move(result).error());
   }
 
  private:
   struct State {
+    std::vector<OptionField> fields;
     Json flags = Json::object();
+    std::map<std::string, std::vector<std::string>> files;  // of options that name several
     std::vector<std::string> sets;
     std::string config;
   };
-  void attach(CommandLine& cli, const std::vector<OptionField>& fields);
+  void attach(CommandLine& cli);
   Result<Json> collected() const;
   std::shared_ptr<State> state_;
 };
+
+// How help shows an option: its type, and its text with the default.
+std::string type_of(const OptionField& field);
+std::string help_of(const OptionField& field);
+
+// What `--help` of a verb says in place of its flags, where its first word asks for something else
+// (`retort run --help KIND`).
+std::optional<std::string> help_about(const std::string& verb, const std::string& word);
+
+// "--max-tokens" of "max_tokens".
+std::string flag_of(const std::string& option);
+
+// The flags of a job, and what a verb does with it: load, check, do.
+template <class J>
+class JobFlags {
+ public:
+  explicit JobFlags(CommandLine& cli) : flags_(cli, J()) {}
+  template <class Do>
+  std::function<Result<int>()> run(Do work) const {
+    return [self = *this, work]() -> Result<int> { return self.now(work); };
+  }
+  template <class Do>
+  Result<int> now(Do work) const {
+    J job;
+    RETORT_TRY(flags_.load(job));
+    RETORT_TRY(flags_.named(check_job(job, system_env())));
+    return flags_.named(work(std::move(job)));
+  }
+
+ private:
+  OptionFlags flags_;
+};
+
+// All verbs, in the order of --help: the flow first, then the parts anyone can check.
+const std::vector<Command>& commands();
 
 }  // namespace retort::app

@@ -48,10 +48,7 @@ Result<curate::CardFile> card_file(const std::string& path, int64_t records) {
   return curate::CardFile{std::filesystem::path(path).filename().string(), std::move(hash), records};
 }
 
-}  // namespace
-
-Result<Tally> curate_files(const CurateJob& job, Env& env) {
-  if (job.traces.empty()) return fail(Code::Invalid, "no traces given; name at least one file of traces");
+Result<Tally> curate_with(const CurateJob& job, const JobPlace& place, model::Generator* grader, Env& env) {
   curate::Context context;
   context.held_out = curate::HeldOut(job.options.exclude_ngram);
   for (const std::string& path : job.exclude) {
@@ -62,12 +59,12 @@ Result<Tally> curate_files(const CurateJob& job, Env& env) {
       context.held_out.add(curate::question_of(prompt->messages));
     }
   }
-  RETORT_TRY(env.make_directories(job.out));
-  const std::string examples = job.out + "/examples.jsonl", rejects = job.out + "/rejects.jsonl";
+  RETORT_TRY(env.make_directories(place.out));
+  const std::string examples = place.out + "/examples.jsonl", rejects = place.out + "/rejects.jsonl";
   curate::Card card;
   std::unique_ptr<Progress> bar;
   context.card = &card;
-  context.cancel = job.cancel;
+  context.cancel = place.cancel;
   context.progress = [&](int64_t done, int64_t total) {
     if (!bar) bar = std::make_unique<Progress>("grading", total, "answers");
     bar->update(done);
@@ -76,7 +73,7 @@ Result<Tally> curate_files(const CurateJob& job, Env& env) {
   Files source(job.traces, counts);
   RETORT_ASSIGN(const auto kept, create_jsonl<Example>(examples, env));
   RETORT_ASSIGN(const auto dropped, create_jsonl<Reject>(rejects, env));
-  RETORT_ASSIGN(Tally tally, curate::run(job.options, source, *kept, *dropped, job.grader, env, std::move(context)));
+  RETORT_ASSIGN(Tally tally, curate::run(job.options, source, *kept, *dropped, grader, env, std::move(context)));
   RETORT_TRY(kept->close());
   RETORT_TRY(dropped->close());
 
@@ -90,12 +87,29 @@ Result<Tally> curate_files(const CurateJob& job, Env& env) {
     RETORT_ASSIGN(curate::CardFile file, card_file(path, records));
     card.outputs.push_back(std::move(file));
   }
-  RETORT_TRY(env.write_file(job.out + "/tally.json", to_text(encode(tally)) + "\n"));
-  RETORT_TRY(env.write_file(job.out + "/data_card.json", curate::encode(card).dump(1) + "\n"));
-  RETORT_TRY(env.write_file(job.out + "/data_card.md", curate::markdown(card)));
+  RETORT_TRY(env.write_file(place.out + "/tally.json", to_text(encode(tally)) + "\n"));
+  RETORT_TRY(env.write_file(place.out + "/data_card.json", curate::encode(card).dump(1) + "\n"));
+  RETORT_TRY(env.write_file(place.out + "/data_card.md", curate::markdown(card)));
   if (tally.kept == 0) {
     log::warn("none of {} traces was kept ({}); {} says why of each", tally.in, reasons_text(tally), rejects);
   }
+  return tally;
+}
+
+}  // namespace
+
+Status CurateJob::check(Env& env) const {
+  RETORT_TRY(curate::check(options));
+  return check_answerer(grader, "grader_", env);
+}
+
+Result<Tally> curate_files(const CurateJob& job, const JobPlace& place, Env& env) {
+  if (!job.grader.given()) return curate_with(job, place, nullptr, env);
+  RETORT_ASSIGN(const auto grader,
+                open_answerer(job.grader, {.store = place.work + "/grader.sqlite", .prefix = "grader_"}, env));
+  auto tally = curate_with(job, place, &grader->generator(), env);
+  const Status booked = grader->book(place.costs, place.stage, env);
+  if (tally.ok()) RETORT_TRY(booked);
   return tally;
 }
 

@@ -4,6 +4,9 @@
 #include <memory>
 #include <utility>
 
+#include <fmt/format.h>
+
+#include "app/forecast.h"
 #include "base/hash.h"
 #include "base/progress.h"
 
@@ -32,37 +35,87 @@ Result<std::vector<Prompt>> read_tasks(const EvalJob& job) {
   return prompts;
 }
 
-}  // namespace
-
-Result<eval::Summary> eval_files(const EvalJob& job, model::Generator& generator, Env& env) {
-  if (job.tasks.empty())
-    return fail(Code::Invalid, "no tasks given; name at least one JSONL file of prompts with answers");
-  RETORT_ASSIGN(std::vector<Prompt> prompts, read_tasks(job));
-  RETORT_TRY(env.make_directories(job.out));
+// One model into `place.out`.
+Result<eval::Summary> grade(const EvalJob& job, const JobPlace& place, std::vector<Prompt> prompts,
+                            OpenAnswerer& answerer, Progress& bar, Env& env) {
+  RETORT_TRY(env.make_directories(place.out));
+  RETORT_TRY(env.make_directories(place.work));
   eval::Context context;
-  context.partial = job.partial.empty() ? job.out + "/scores.partial.jsonl" : job.partial;
-  context.identity = job.identity;
-  context.cancel = job.cancel;
-  std::unique_ptr<Progress> bar;
-  context.progress = [&](int64_t done, int64_t total) {
-    if (!bar) bar = std::make_unique<Progress>("eval", total, "answers");
-    bar->update(done);
-  };
+  context.partial = place.work + "/scores.partial.jsonl";
+  RETORT_ASSIGN(context.identity, answerer.identity(env));
+  context.cancel = place.cancel;
+  context.progress = [&](int64_t done, int64_t) { bar.update(done); };
   const std::string partial = context.partial;
-  RETORT_ASSIGN(const auto kept, create_jsonl<Score>(job.out + "/scores.jsonl", env));
-  RETORT_ASSIGN(const auto dropped, create_jsonl<Reject>(job.out + "/rejects.jsonl", env));
+  RETORT_ASSIGN(const auto kept, create_jsonl<Score>(place.out + "/scores.jsonl", env));
+  RETORT_ASSIGN(const auto dropped, create_jsonl<Reject>(place.out + "/rejects.jsonl", env));
   VectorSource<Prompt> source(std::move(prompts));
-  RETORT_ASSIGN(Tally tally, eval::run(job.options, source, *kept, *dropped, generator, env, std::move(context)));
+  RETORT_ASSIGN(Tally tally,
+                eval::run(job.options, source, *kept, *dropped, answerer.generator(), env, std::move(context)));
+  if (tally.kept == 0) {
+    if (tally.in == 0) return fail(Code::Invalid, "the tasks hold no prompt: {}", fmt::join(job.tasks, ", "));
+    return fail(Code::Invalid, "none of {} prompts could be graded ({}); a task is a prompt with its `answer`",
+                tally.in, reasons_text(tally));
+  }
   RETORT_TRY(kept->close());
   RETORT_TRY(dropped->close());
   tally.counts.erase("resumed");  // a fact of this run, not of its result: files are the same after an interruption
-  RETORT_ASSIGN(const std::vector<Score> scores, read_scores(job.out + "/scores.jsonl"));
+  RETORT_ASSIGN(const std::vector<Score> scores, read_scores(place.out + "/scores.jsonl"));
   eval::Summary summary = eval::summarise(scores);
-  if (summary.model.empty()) summary.model = generator.name();
-  RETORT_TRY(env.write_file(job.out + "/tally.json", to_text(encode(tally)) + "\n"));
-  RETORT_TRY(env.write_file(job.out + "/summary.json", eval::encode(summary).dump(1) + "\n"));
-  if (job.partial.empty()) RETORT_TRY(env.remove_all(partial));  // elsewhere its owner removes it
+  if (summary.model.empty()) summary.model = answerer.generator().name();
+  RETORT_TRY(env.write_file(place.out + "/tally.json", to_text(encode(tally)) + "\n"));
+  RETORT_TRY(env.write_file(place.out + "/summary.json", eval::encode(summary).dump(1) + "\n"));
+  if (place.work == place.out) RETORT_TRY(env.remove_all(partial));  // elsewhere its owner removes it
   return summary;
+}
+
+std::string name_of_path(const std::string& path) {
+  const auto normal = std::filesystem::path(path).lexically_normal();
+  return normal.filename().empty() ? normal.parent_path().filename().string() : normal.filename().string();
+}
+
+}  // namespace
+
+Status EvalJob::check(Env& env) const {
+  RETORT_TRY(eval::check(options));
+  if (!answerer.given()) return fail(Code::Invalid, "give `model`, the model to measure");
+  return check_answerer(answerer, "", env);
+}
+
+Result<Evaluated> eval_files(const EvalJob& job, const JobPlace& place, const std::string& name, Env& env) {
+  RETORT_ASSIGN(const std::vector<Prompt> prompts, read_tasks(job));
+  Evaluated out;
+  const std::string store = place.work + "/eval.sqlite";
+  // Both models' answers are bought within one cap and lie in one store.
+  const auto measure = [&](const Answerer& who, const JobPlace& where,
+                           const std::string& called) -> Result<eval::Summary> {
+    Progress bar("eval", static_cast<int64_t>(prompts.size()) * job.options.samples, "answers");  // loading counts
+    RETORT_ASSIGN(const auto answerer,
+                  open_answerer(who, {.store = store, .name = called.empty() ? name_of_path(who.model) : called}, env));
+    auto summary = grade(job, where, prompts, *answerer, bar, env);
+    const Status booked = answerer->book(place.costs, place.stage, env);
+    if (!summary.ok()) return summary;
+    RETORT_TRY(booked);
+    if (answerer->local() != nullptr)
+      out.flops += 2.0 * model_of(answerer->local()->config).parameters * summary->all.mean_tokens *
+                   static_cast<double>(summary->all.scores);
+    return summary;
+  };
+  RETORT_ASSIGN(out.model, measure(job.answerer, place, name));
+  if (job.against.empty()) return out;
+
+  Answerer other = job.answerer;
+  other.model = job.against;
+  JobPlace beside = place;
+  beside.out += "/against";
+  beside.work += "/against";
+  RETORT_ASSIGN(out.against, measure(other, beside, ""));
+  RETORT_ASSIGN(const auto a, read_scores(beside.out + "/scores.jsonl"));
+  RETORT_ASSIGN(const auto b, read_scores(place.out + "/scores.jsonl"));
+  out.comparison = eval::compare(a, b);
+  Json rows = Json::array();
+  for (const eval::Comparison& row : out.comparison) rows.push_back(encode(row));
+  RETORT_TRY(env.write_file(place.out + "/comparison.json", rows.dump(1) + "\n"));
+  return out;
 }
 
 Result<std::vector<Score>> read_scores(const std::string& path) {

@@ -206,6 +206,11 @@ Span answering_seconds(const ExpectedModel& model, double asked, double made, in
   return {each * (asked * read.low + made * write.low), each * (asked * read.high + made * write.high)};
 }
 
+Span elsewhere_seconds(double answers, double tokens, int concurrency) {
+  const double seconds = answers * (1 + tokens / 50) / concurrency;
+  return {seconds, seconds};
+}
+
 AnswerTokens answer_tokens(const ExpectedModel& model, int max_tokens) {
   const double most = max_tokens;
   if (model.answer_tokens > 0) {

@@ -67,6 +67,9 @@ Span training_seconds(const ExpectedModel& model);
 // Seconds that a model here takes to read `asked` tokens and to make `made`, `concurrency` answers at once.
 Span answering_seconds(const ExpectedModel& model, double asked, double made, int concurrency);
 
+// Seconds that an API takes for `answers` of `tokens` each, where nobody knows it: 50 tokens a second an answer.
+Span elsewhere_seconds(double answers, double tokens, int concurrency);
+
 // The answers' tokens that a forecast reckons with: what a student learned to write, where that is known.
 struct AnswerTokens {
   double low = 0, typical = 0, high = 0;

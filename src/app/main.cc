@@ -14,32 +14,6 @@
 
 namespace retort::app {
 
-// Each is defined in cmd_<name>.cc.
-Command run_command();
-Command collect_command();
-Command curate_command();
-Command train_command();
-Command eval_command();
-Command serve_command();
-Command chat_command();
-Command cost_command();
-Command teacher_command();
-Command perplexity_command();
-Command logprobs_command();
-Command tokenize_command();
-Command render_command();
-Command verify_command();
-Command inspect_command();
-Command export_command();
-Command doctor_command();
-
-// In the order of --help: the flow first, then the parts anyone can check.
-constexpr Command (*kCommands[])() = {
-    run_command,    collect_command, curate_command,  train_command,      eval_command,     serve_command,
-    chat_command,   cost_command,    teacher_command, perplexity_command, logprobs_command, tokenize_command,
-    render_command, verify_command,  inspect_command, export_command,     doctor_command,
-};
-
 constexpr const char* kFlow =
     "Prompt -collect-> Trace -curate-> Example -train-> Checkpoint -eval-> Score;\n"
     "Checkpoint -infer/serve-> Turn; all of it -> ledger";
@@ -66,7 +40,13 @@ std::string complaint(const CLI::App& cli, const CLI::Error& e) {
     } else if (verbs.empty()) {
       for (const CLI::App* verb : cli.get_subcommands({})) known.push_back(verb->get_name());
     }
-    const std::string close = nearest(unknown.front(), known);
+    std::string close;
+    const std::string word = unknown.front().substr(0, unknown.front().find('='));
+    const std::string end = is_option && word.size() > 2 ? word.substr(2) : "";
+    for (const std::string& flag : known) {  // --lr is the end of --optimizer.lr
+      if (close.empty() && !end.empty() && (flag.ends_with("." + end) || flag.ends_with("-" + end))) close = flag;
+    }
+    if (close.empty()) close = nearest(word, known);
     said = fmt::format("{} `{}`{}",
                        is_option       ? "unknown option"
                        : verbs.empty() ? "unknown command"
@@ -90,8 +70,7 @@ int main_checked(int argc, char** argv) {
   cli.add_flag("--verbose", verbose, "say more about what is done");
 
   std::vector<std::pair<CLI::App*, std::function<Result<int>()>>> defined;
-  for (const auto make : kCommands) {
-    const Command command = make();
+  for (const Command& command : commands()) {
     CLI::App* sub = cli.add_subcommand(command.name, command.summary);
     CommandLine flags(*sub);
     defined.emplace_back(sub, command.define(flags));
@@ -100,6 +79,12 @@ int main_checked(int argc, char** argv) {
   try {
     cli.parse(argc, argv);
   } catch (const CLI::Success& e) {  // --help, --version
+    for (const CLI::App* verb : cli.get_subcommands()) {
+      const CLI::Option* word = verb->get_option_no_throw("recipe");
+      if (word == nullptr || word->results().empty()) continue;
+      const auto text = help_about(verb->get_name(), word->results().front());
+      if (text) return fmt::print("{}", *text), 0;
+    }
     return cli.exit(e);
   } catch (const CLI::ParseError& e) {
     fmt::print(stderr, "{}", complaint(cli, e));

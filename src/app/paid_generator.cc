@@ -33,30 +33,36 @@ Result<model::Reply> reply_of(const std::string& record) {
 }  // namespace
 
 Result<std::unique_ptr<PaidGenerator>> PaidGenerator::open(const std::string& store, const ledger::Price& price,
-                                                           UsdMicros cap, std::string cap_name, model::Generator& inner,
+                                                           UsdMicros cap, PaidUse use, model::Generator& inner,
                                                            Env& env) {
   RETORT_ASSIGN(auto log, store::AttemptLog::open(store, env));
   if (log.unknown_at_open() > 0)
     log::info("{} requests were in flight when the last run ended; they are booked as possibly charged and sent again",
               log.unknown_at_open());
   RETORT_ASSIGN(const store::Spend spend, log.spend());
-  return std::unique_ptr<PaidGenerator>(new PaidGenerator(
-      std::move(log), price, ledger::Budget(cap, spend.charged + spend.possibly), std::move(cap_name), inner));
+  auto paid = std::unique_ptr<PaidGenerator>(new PaidGenerator(
+      std::move(log), price, ledger::Budget(cap, spend.charged + spend.possibly), std::move(use), inner));
+  if (paid->use_.repeats) paid->asked_ = fmt::format("{}", env.wall_us());
+  return paid;
 }
 
 PaidGenerator::~PaidGenerator() {
-  for (Waiting& w : waiting_) w.callbacks.on_done(fail(Code::Cancelled, "the grader was closed"));
+  for (Waiting& w : waiting_) w.callbacks.on_done(fail(Code::Cancelled, "it was closed before it was asked"));
 }
 
 // The answer where it was bought before; else `waiting` gets its place in the log and its reserve.
 Result<std::optional<model::Reply>> PaidGenerator::stored(Waiting& waiting) {
   const model::Request& request = waiting.request;
   const model::Sampling& s = request.sampling;
-  Json params = {
-      {"model", inner_.name()}, {"temperature", s.temperature}, {"top_p", s.top_p}, {"max_tokens", s.max_tokens}};
+  Json params = {{"model", inner_.name()},
+                 {"whom", use_.whom},
+                 {"temperature", s.temperature},
+                 {"top_p", s.top_p},
+                 {"max_tokens", s.max_tokens}};
   if (s.seed) params["seed"] = *s.seed;
-  const std::string hash = sha256(to_text({params, encode(request.messages)}));
   const std::lock_guard lock(mutex_);
+  if (!asked_.empty()) params["asked"] = fmt::format("{}/{}", asked_, number_++);
+  const std::string hash = sha256(to_text({params, encode(request.messages)}));
   RETORT_ASSIGN(const store::RequestState state, log_.request(hash.substr(0, 16), 0, hash));
   waiting.id = state.id;
   waiting.reserve = collect::worst_cost(price_, request.messages, s.max_tokens);
@@ -94,7 +100,7 @@ void PaidGenerator::send_waiting() {
                        "the cap of {} leaves no room: {} is spent or possibly charged, and the next request may cost "
                        "{}; what was answered is stored; raise {} and run the same command again to go on",
                        format_usd(budget_.cap()), format_usd(budget_.spent()), format_usd(waiting_.front().reserve),
-                       cap_name_);
+                       use_.cap_name);
       }
       next = std::move(waiting_.front());
       waiting_.pop_front();

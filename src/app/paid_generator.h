@@ -18,14 +18,18 @@
 
 namespace retort::app {
 
+struct PaidUse {
+  std::string cap_name;  // the option to raise where the cap is passed
+  std::string whom;      // tells answerers with equal model names apart
+  bool repeats = false;  // equal questions are asked anew each time (a conversation), not answered from the store
+};
+
 class PaidGenerator final : public model::Generator {
  public:
-  // `store` is the attempt log (made where absent); what it holds counts against `cap`, whose option's name
-  // (`cap_name`) the error for a passed cap gives. `inner` must outlive this, and end with it: no request may be under
-  // way in it when this is destroyed. Errors: those of AttemptLog::open.
+  // `store` is the attempt log (made where absent); what it holds counts against `cap`. `inner` must outlive this, and
+  // end with it: no request may be under way in it when this is destroyed. Errors: those of AttemptLog::open.
   static Result<std::unique_ptr<PaidGenerator>> open(const std::string& store, const ledger::Price& price,
-                                                     UsdMicros cap, std::string cap_name, model::Generator& inner,
-                                                     Env& env);
+                                                     UsdMicros cap, PaidUse use, model::Generator& inner, Env& env);
   ~PaidGenerator() override;
 
   // Only `messages` are asked. A request for which the cap has no room waits for those in flight to be billed; with
@@ -43,9 +47,9 @@ class PaidGenerator final : public model::Generator {
     int64_t id = 0;  // in the log
     UsdMicros reserve = 0;
   };
-  PaidGenerator(store::AttemptLog log, const ledger::Price& price, ledger::Budget budget, std::string cap_name,
+  PaidGenerator(store::AttemptLog log, const ledger::Price& price, ledger::Budget budget, PaidUse use,
                 model::Generator& inner)
-      : inner_(inner), price_(price), cap_name_(std::move(cap_name)), log_(std::move(log)), budget_(budget) {}
+      : inner_(inner), price_(price), use_(std::move(use)), log_(std::move(log)), budget_(budget) {}
 
   Result<std::optional<model::Reply>> stored(Waiting& waiting);
   void send_waiting();
@@ -53,12 +57,14 @@ class PaidGenerator final : public model::Generator {
 
   model::Generator& inner_;
   const ledger::Price price_;
-  const std::string cap_name_;
+  const PaidUse use_;
   std::mutex mutex_;  // of what follows; not held while a callback or `inner_` runs
   store::AttemptLog log_;
   ledger::Budget budget_;
   std::deque<Waiting> waiting_;
   int in_flight_ = 0;
+  std::string asked_;       // not empty where questions repeat: what tells this run's from others'
+  int64_t number_ = 0;      // of the next question, then
   model::Courier courier_;  // last: what it delivers may look at the rest
 };
 

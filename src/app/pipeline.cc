@@ -7,6 +7,7 @@
 #include <map>
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/file.h>
 #include <unistd.h>
 
@@ -62,11 +63,20 @@ std::string resolve(const std::string& written, const Recipe& recipe, const std:
   return (std::filesystem::path(recipe.folder) / written).lexically_normal().string();
 }
 
+// Whether the option is given and its value names a file or folder.
+bool names_file(const OptionField& field, const Json& options) {
+  Json copy = options;
+  const Json* value = field.about.path ? at_path(copy, field.path) : nullptr;
+  if (value == nullptr || (!field.about.no_path.empty() && *value == field.about.no_path)) return false;
+  const Json* other = field.about.or_name.empty() ? nullptr : at_path(copy, field.about.or_name);
+  return other == nullptr || *other == "";
+}
+
 Json resolve_options(const StepKind& kind, const Json& options, const Recipe& recipe, const std::string& out) {
   Json resolved = options;
-  for (const std::string& name : kind.paths) {
-    Json* value = at_path(resolved, name);
-    if (value == nullptr) continue;
+  for (const OptionField& field : kind.options) {
+    if (!names_file(field, options)) continue;
+    Json* value = at_path(resolved, field.path);
     if (value->is_string()) {
       *value = resolve(value->get<std::string>(), recipe, out);
     } else if (value->is_array()) {
@@ -76,6 +86,19 @@ Json resolve_options(const StepKind& kind, const Json& options, const Recipe& re
     }
   }
   return resolved;
+}
+
+// The options that decide what the step makes.
+Json without_how(const StepKind& kind, const Json& options) {
+  Json kept = options;
+  for (const OptionField& field : kind.options) {
+    if (!field.about.how) continue;
+    const size_t dot = field.path.rfind('.');
+    Json* parent = dot == std::string::npos ? &kept : at_path(kept, std::string_view(field.path).substr(0, dot));
+    if (parent != nullptr && parent->is_object())
+      parent->erase(field.path.substr(dot == std::string::npos ? 0 : dot + 1));
+  }
+  return kept;
 }
 
 // What a write that a kill cut short leaves beside the file it was for: NAME.part, NAME.tmp-<12 hexadecimal digits>.
@@ -148,9 +171,9 @@ Status ready_folder(const StepKind& kind, const StepContext& context, const Stam
 std::vector<std::string> path_values(const StepKind& kind, const Json& options) {
   std::vector<std::string> values;
   Json copy = options;
-  for (const std::string& name : kind.paths) {
-    const Json* value = at_path(copy, name);
-    if (value == nullptr) continue;
+  for (const OptionField& field : kind.options) {
+    if (!names_file(field, options)) continue;
+    const Json* value = at_path(copy, field.path);
     if (value->is_string() && !value->get_ref<const std::string&>().empty())
       values.push_back(value->get<std::string>());
     if (value->is_array()) {
@@ -162,10 +185,30 @@ std::vector<std::string> path_values(const StepKind& kind, const Json& options) 
   return values;
 }
 
-Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const PipelineOptions& options,
-                                             const std::function<const StepKind*(const std::string&)>& kinds, Env& env,
-                                             const Cancel& cancel) {
-  // Everything that can be known to be wrong is said before any work.
+namespace {
+
+// A path that begins with a step's folder must name something that the step writes.
+Status check_reference(const std::string& path, const Recipe& recipe,
+                       const std::function<const StepKind*(const std::string&)>& kinds) {
+  for (const Step& step : recipe.steps) {
+    const std::string start = "${" + step.id + "}";
+    const StepKind* kind = kinds(step.kind);
+    if (!path.starts_with(start) || kind == nullptr || kind->outputs.empty()) continue;
+    const std::string rest = path.substr(std::min(path.size(), start.size() + 1));
+    const auto below = [&](const std::string& name) { return rest == name || rest.starts_with(name + "/"); };
+    if (rest.empty() || std::any_of(kind->outputs.begin(), kind->outputs.end(), below)) return {};
+    const std::string hint = nearest(rest, kind->outputs);
+    return fail(Code::Invalid, "{} is nothing that step `{}` ({}) writes; {}", path, step.id, step.kind,
+                hint.empty() ? fmt::format("it writes {}", fmt::join(kind->outputs, ", "))
+                             : fmt::format("did you mean {}/{}?", start, hint));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status check_recipe(const Recipe& recipe, const std::string& out,
+                    const std::function<const StepKind*(const std::string&)>& kinds, Env& env) {
   for (const Step& step : recipe.steps) {
     const StepKind* kind = kinds(step.kind);
     if (kind == nullptr) {
@@ -173,18 +216,29 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
       for (const StepKind& k : step_kinds()) names.emplace_back(k.name);
       const std::string hint = nearest(step.kind, names);
       return fail(Code::Invalid, "{}: step `{}`: there is no kind `{}`{}", recipe.path, step.id, step.kind,
-                  hint.empty() ? "" : fmt::format("; did you mean `{}`?", hint));
+                  hint.empty() ? fmt::format("; there are {}", fmt::join(names, ", "))
+                               : fmt::format("; did you mean `{}`?", hint));
     }
-    if (auto status = kind->check(step.options); !status.ok()) {
-      return within(fmt::format("{}: step `{}`", recipe.path, step.id), std::move(status).error());
-    }
-    for (const std::string& path : path_values(*kind, step.options)) {
-      if (!is_step_reference(path) && !env.exists(resolve(path, recipe, options.out))) {
-        return fail(Code::NotFound, "{}: step `{}` reads {}, which does not exist", recipe.path, step.id,
-                    resolve(path, recipe, options.out));
+    const auto check = [&]() -> Status {
+      const Json resolved = resolve_options(*kind, step.options, recipe, out);
+      const std::vector<std::string> paths = path_values(*kind, step.options);
+      for (const std::string& path : paths) RETORT_TRY(check_reference(path, recipe, kinds));
+      for (const std::string& path : paths) {
+        if (!is_step_reference(path) && !env.exists(resolve(path, recipe, out)))
+          return fail(Code::NotFound, "it reads {}, which does not exist", resolve(path, recipe, out));
       }
-    }
+      return kind->check(resolved, env);
+    };
+    if (auto status = check(); !status.ok())
+      return within(fmt::format("{}: step `{}`", recipe.path, step.id), std::move(status).error());
   }
+  return {};
+}
+
+Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const PipelineOptions& options,
+                                             const std::function<const StepKind*(const std::string&)>& kinds, Env& env,
+                                             const Cancel& cancel) {
+  RETORT_TRY(check_recipe(recipe, options.out, kinds, env));
 
   FolderLock lock;
   if (!options.dry_run) {
@@ -207,9 +261,9 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
     const std::string folder = options.out + "/" + step.id;
     StepReport report{step.id, step.kind, false, {}, 0, "", {}};
 
-    StampInputs now{fmt::format("{}/{}", kind.name, kind.version), step.options, {}};
+    StampInputs now{fmt::format("{}/{}", kind.name, kind.version), without_how(kind, step.options), {}};
     bool unknown_input = false;
-    for (const std::string& written : path_values(kind, step.options)) {
+    for (const std::string& written : path_values(kind, now.options)) {
       if (now.inputs.contains(written)) continue;
       std::string hash;
       const auto owner = std::find_if(step.after.begin(), step.after.end(),
@@ -274,7 +328,7 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
     if (Status status = kind.run(context); !status.ok())
       return within(fmt::format("step `{}`", step.id), std::move(status).error());
     const double seconds = clock->seconds();
-    if (kind.used == nullptr && kind.keep.empty()) {
+    if (!kind.books) {
       const ledger::CostRow row{
           .stage = step.id, .run = step.id + "/" + clock->run(), .what = kind.name, .seconds = seconds};
       RETORT_TRY(ledger::append_costs(options.out + "/costs.jsonl", {row}, env));

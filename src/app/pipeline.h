@@ -31,12 +31,17 @@ struct PipelineOptions {
   bool explain = false;  // print each step's reasons
 };
 
+// Everything that can be known to be wrong before the first step runs: kinds, options and their ranges, files, what
+// steps refer to of one another, permission records, prices, keys. Errors: with the recipe's file and the step.
+Status check_recipe(const Recipe& recipe, const std::string& out,
+                    const std::function<const StepKind*(const std::string&)>& kinds, Env& env);
+
 // `kinds` is a parameter for tests; commands pass find_kind. Errors: the first step's that failed, with its name.
 Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const PipelineOptions& options,
                                              const std::function<const StepKind*(const std::string&)>& kinds, Env& env,
                                              const Cancel& cancel);
 
-// Paths in `options` that `kind` reads, as written: values of kind.paths, lists taken apart, empty ones left out.
+// Paths in `options` whose content `kind` reads, as written: lists taken apart, empty ones left out.
 std::vector<std::string> path_values(const StepKind& kind, const Json& options);
 
 }  // namespace retort::app

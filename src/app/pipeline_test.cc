@@ -16,7 +16,9 @@ namespace {
 int g_runs = 0;
 Status g_fault;
 
-Status check_copy(const Json& options) { return options_detail::check_keys(options, {"from", "suffix", "number"}, ""); }
+Status check_copy(const Json& options, Env&) {
+  return options_detail::check_keys(options, {"from", "suffix", "number"}, "");
+}
 Result<Forecast> forecast_copy(const StepContext&) { return Forecast{1.5, 10, 20, "made up"}; }
 Status run_copy(StepContext& context) {
   ++g_runs;
@@ -28,7 +30,7 @@ Status run_copy(StepContext& context) {
   return context.env.write_file(context.out + "/out.txt", text + suffix);
 }
 
-const StepKind kCopy{"copy", 1, {"from"}, check_copy, forecast_copy, run_copy};
+const StepKind kCopy{"copy", 1, {{"from", "string", "", "", {.path = true}}}, check_copy, forecast_copy, run_copy};
 const StepKind* kinds(const std::string& name) { return name == "copy" ? &kCopy : nullptr; }
 
 class PipelineTest : public testing::Test {

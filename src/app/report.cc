@@ -4,9 +4,12 @@
 #include <map>
 #include <set>
 
+#include <fmt/format.h>
+
 #include "app/report_page.h"
 #include "base/options.h"
 #include "base/progress.h"
+#include "base/text.h"
 #include "eval/summary.h"
 #include "ledger/cost_book.h"
 #include "record/score.h"
@@ -73,6 +76,27 @@ Result<Wanted> read_wanted(const Recipe& recipe) {
       wanted.pairs.emplace_back(wanted.evals[0].second, wanted.evals[i].second);
   }
   RETORT_ASSIGN(wanted.samples, get_int(section, "samples", 6));
+  std::vector<std::string> steps, labels;
+  for (const Step& step : recipe.steps) {
+    if (step.kind == "eval") steps.push_back(step.id);
+  }
+  const auto known = [](const std::string& name, const std::vector<std::string>& names, const char* where,
+                        const char* what) -> Status {
+    if (std::find(names.begin(), names.end(), name) != names.end()) return {};
+    const std::string hint = nearest(name, names);
+    return fail(Code::Invalid, "`{}` names `{}`, which is no {}; {}", where, name, what,
+                !hint.empty()   ? fmt::format("did you mean `{}`?", hint)
+                : names.empty() ? "there is none"
+                                : fmt::format("there are {}", fmt::join(names, ", ")));
+  };
+  for (const auto& [step, label] : wanted.evals) {
+    RETORT_TRY(known(step, steps, "report.evals", "step of the kind eval"));
+    labels.push_back(label);
+  }
+  for (const auto& [a, b] : wanted.pairs) {
+    RETORT_TRY(known(a, labels, "report.comparisons", "label of an evaluation"));
+    RETORT_TRY(known(b, labels, "report.comparisons", "label of an evaluation"));
+  }
   return wanted;
 }
 
@@ -268,6 +292,11 @@ Json samples_json(const std::vector<Shown>& shown, const Wanted& wanted,
 }
 
 }  // namespace
+
+Status check_report(const Recipe& recipe) {
+  auto wanted = read_wanted(recipe);
+  return wanted.ok() ? Status() : Status(within(recipe.path, std::move(wanted).error()));
+}
 
 Result<Json> gather_report(const Recipe& recipe, const std::vector<StepReport>& steps, const std::string& out, Json run,
                            Env& env) {

@@ -13,6 +13,9 @@
 
 namespace retort::app {
 
+// Invalid where the recipe's `report` section names steps or labels that there are not.
+Status check_report(const Recipe& recipe);
+
 // The recipe's `report` section: {evals: [{step, label}], comparisons: [[label, label]], samples: 6}. Where it is
 // absent every eval step is shown and each is compared with the first. `run` is the run facts (times, machine), kept in
 // one member.

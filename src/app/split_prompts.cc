@@ -61,11 +61,8 @@ Groups find_variants(const std::vector<Prompt>& prompts, int shared_words) {
 }  // namespace
 
 Result<PromptSplit> split_prompts(const SplitOptions& options, std::vector<Prompt> prompts) {
-  if (!(options.train_share >= 0 && options.train_share <= 1))
-    return fail(Code::Invalid, "`train_share` is {}; give 0 to 1", options.train_share);
-  if (options.test < 0) return fail(Code::Invalid, "`test` is {}; give 0 or more", options.test);
-  if (options.shared_words < 0)
-    return fail(Code::Invalid, "`shared_words` is {}; give 0 or more", options.shared_words);
+  RETORT_TRY(check_options(options));
+  if (prompts.empty()) return fail(Code::Invalid, "there is no prompt to split; give `from` files that hold some");
   std::unordered_set<std::string> ids;
   for (const Prompt& prompt : prompts) {
     if (!ids.insert(prompt.id).second)
@@ -92,6 +89,21 @@ Result<PromptSplit> split_prompts(const SplitOptions& options, std::vector<Promp
     if (fits) taken += sizes[group];
   }
   PromptSplit out;
+  for (const auto& [group, size] : sizes) out.largest = std::max(out.largest, size);
+  if (taken == 0 && options.train_share > 0) {
+    if (wanted == 0)
+      return fail(
+          Code::Invalid,
+          "a share of {} of {} prompts is less than one, so none would be left to learn from; raise `train_share`",
+          options.train_share, prompts.size());
+    return fail(
+        Code::Invalid,
+        "none would be left to learn from: {} of {} prompts {}, count as variants of one and stay together, and "
+        "`train_share` leaves room for {}; set `shared_words` {}, or raise `train_share`",
+        out.largest == prompts.size() ? "all" : fmt::format("{}", out.largest), prompts.size(),
+        options.shared_words > 0 ? fmt::format("share {} words in a row", options.shared_words) : "ask the same",
+        wanted, options.shared_words > 0 ? "higher, or to 0 (only equal questions are variants)" : "above 0");
+  }
   for (const size_t i : order) {
     if (!options.task.empty()) prompts[i].task = options.task;
     const bool train = side[groups.find(i)];

@@ -106,7 +106,7 @@ TEST(SplitStep, WritesBothSidesAndNamesTheTaskAfterTheFile) {
                   .ok());
   const StepKind* kind = find_kind("split");
   ASSERT_NE(kind, nullptr);
-  EXPECT_EQ(kind->check({{"from", {"x"}}, {"tasc", "y"}}).error().message,
+  EXPECT_EQ(kind->check({{"from", {"x"}}, {"tasc", "y"}}, env).error().message,
             "unknown option `tasc`; did you mean `task`?");
   StepContext context{env, {}, dir, "split", dir, dir + "/work", {{"from", {dir + "/fish.jsonl"}}}};
   const Status status = kind->run(context);

@@ -12,6 +12,7 @@
 #include "base/env.h"
 #include "base/json.h"
 #include "base/money.h"
+#include "base/options.h"
 #include "base/result.h"
 #include "ledger/cost_book.h"
 
@@ -64,16 +65,21 @@ struct StepContext {
 
 struct StepKind {
   const char* name;
-  int version;                     // raised whenever equal inputs would give other output bytes
-  std::vector<std::string> paths;  // options (dotted) whose values name files or folders to read
-  Status (*check)(const Json& options);
+  int version;                       // raised whenever equal inputs would give other output bytes
+  std::vector<OptionField> options;  // what a recipe may say, as the verb's flags
+  // What can be known to be wrong before the first step runs; options with paths resolved, of files that may not be
+  // there yet.
+  Status (*check)(const Json& options, Env& env);
   Result<Forecast> (*forecast)(const StepContext& context);
   // Writes the step's output. May be called again after a crash with whatever the last try left in out and work.
   Status (*run)(StepContext& context);
   // Names (their beginnings) in the work folder that outlive a change of options or inputs: what was paid for.
   std::vector<std::string> keep = {};
-  // Tokens and FLOPs that an unfinished step has used, from its work folder. Null: run() does not book; the pipeline
-  // books the time, except where `keep` names a store that knows it.
+  // Files and folders of the output that a later step may refer to, below the step's folder.
+  std::vector<std::string> outputs = {};
+  // Who books what a step used: the pipeline its time, or run() itself.
+  bool books = false;
+  // Tokens and FLOPs that an unfinished step has used, from its work folder, where no store knows them.
   Status (*used)(const std::string& work, ledger::CostRow& row, Env& env) = nullptr;
 };
 

@@ -1,6 +1,7 @@
 // What the step kinds share, and their list.
 #pragma once
 
+#include "app/job.h"
 #include "app/step.h"
 #include "base/options.h"
 #include "base/secret.h"
@@ -15,11 +16,32 @@ StepKind curate_step();
 StepKind train_step();
 StepKind eval_step();
 
-// Reads the options as an O, whose unknown keys and types are the errors to report before anything runs.
-template <class O>
-Status check_as(const Json& options) {
-  O parsed;
-  return load_options(parsed, options);
+// A kind whose options are those of job J.
+template <class J>
+StepKind kind_of(const char* name, int version) {
+  StepKind kind{};
+  kind.name = name;
+  kind.version = version;
+  list_options(J(), kind.options);
+  kind.check = [](const Json& options, Env& env) -> Status {
+    J job;
+    RETORT_TRY(load_options(job, options));
+    return check_job(job, env);
+  };
+  return kind;
+}
+
+// The options as a job.
+template <class J>
+Result<J> job_of(const StepContext& context) {
+  J job;
+  RETORT_TRY(load_options(job, context.options));
+  return job;
+}
+
+// Where the step works.
+inline JobPlace place_of(const StepContext& context) {
+  return {context.out, context.work, context.run_folder + "/costs.jsonl", context.id, context.cancel};
 }
 
 // The value of an environment variable that holds a key; empty where it is not set.

@@ -1,4 +1,4 @@
-// The step kinds that make records: problems, collect, curate.
+// The step kinds that make records: collect, curate.
 #include <algorithm>
 
 #include "app/collect_files.h"
@@ -17,87 +17,7 @@
 namespace retort::app {
 namespace {
 
-// ---- problems: train.jsonl and test.jsonl from a seed
-
-Status run_problems(StepContext& context) {
-  tasks::Options options;
-  RETORT_TRY(load_options(options, context.options));
-  RETORT_ASSIGN(const tasks::ProblemSet set, tasks::generate(options));
-  const auto write = [&](const std::vector<tasks::Problem>& problems, const std::string& name,
-                         double without_answer) -> Status {
-    RETORT_ASSIGN(const auto sink, create_jsonl<Prompt>(context.out + "/" + name + ".jsonl", context.env));
-    Random random(options.seed, fnv1a(name));
-    for (size_t i = 0; i < problems.size(); ++i) {
-      RETORT_TRY(
-          sink->put(tasks::to_prompt(problems[i], name, static_cast<int>(i), random.uniform() >= without_answer)));
-    }
-    return sink->close();
-  };
-  RETORT_TRY(write(set.train, "train", options.without_answer));
-  return write(set.test, "test", 0);
-}
-
-Result<Forecast> forecast_problems(const StepContext& context) {
-  tasks::Options options;
-  RETORT_TRY(load_options(options, context.options));
-  RETORT_ASSIGN(const tasks::ProblemSet set, tasks::generate(options));
-  const auto expect = [](const std::vector<tasks::Problem>& problems) {
-    std::vector<SampleText> texts;
-    for (const tasks::Problem& problem : problems) texts.push_back({problem.question, ""});
-    return expect_texts(texts);
-  };
-  Forecast forecast{0.2, 0, 0, "a fraction of a second"};
-  forecast.outputs["train.jsonl"] = expect(set.train);
-  forecast.outputs["test.jsonl"] = expect(set.test);
-  return forecast;
-}
-
 // ---- collect
-
-struct CollectStep {
-  std::string prompts, import, format = "auto", task, permission, prices, serve, key_variable = "RETORT_API_KEY";
-  bool procedural = false;
-  TeacherOptions teacher;
-  collect::Options options;
-
-  template <class V>
-  void fields(V&& v) {
-    v("prompts", prompts, "JSONL or Parquet of prompts");
-    v("import", import, "published reasoning in place of a teacher");
-    v("format", format, "of the import: auto, gsm8k, sharegpt, messages, columns");
-    v("task", task, "of the import: the task's name where rows give none");
-    v("permission", permission, "the teacher's permission record");
-    v("prices", prices, "price list");
-    v("serve", serve, "a model to serve here and ask over HTTP");
-    v("procedural", procedural, "ask retort's own procedural teacher, started here");
-    v("teacher", teacher, "options of the procedural teacher");
-    v("key_variable", key_variable, "environment variable that holds the API key");
-    options.fields(v);
-  }
-};
-
-Result<CollectJob> collect_job(const StepContext& context) {
-  CollectStep step;
-  RETORT_TRY(load_options(step, context.options));
-  CollectJob job;
-  job.options = step.options;
-  job.prompts = step.prompts;
-  job.import = step.import;
-  job.format = step.format;
-  job.task = step.task;
-  job.permission = step.permission;
-  job.prices = step.prices;
-  job.serve = step.serve;
-  job.procedural = step.procedural;
-  job.teacher = step.teacher;
-  job.key = secret_from_environment(step.key_variable);
-  job.out = context.out;
-  job.work = context.work;
-  job.costs = context.run_folder + "/costs.jsonl";
-  job.stage = context.id;
-  job.cancel = context.cancel;
-  return job;
-}
 
 // The store outlives a change of the step's options (a higher cap, more samples), because what it holds is paid for and
 // each answer is filed under what was asked. Who was asked is not in that, so another teacher gets another store.
@@ -105,7 +25,7 @@ Status ready_store(const CollectJob& job, const std::string& folder, Env& env) {
   Json asked = {{"endpoint", job.options.endpoint}};
   if (job.procedural) {
     asked = dump_options(job.teacher);
-    for (const char* no_matter : {"host", "port", "log", "delay_ms"}) asked.erase(no_matter);
+    asked.erase("delay_ms");  // does not matter
   } else if (!job.serve.empty()) {
     RETORT_ASSIGN(asked["weights"], weights_identity(job.serve, env));
   }
@@ -126,11 +46,9 @@ Status ready_store(const CollectJob& job, const std::string& folder, Env& env) {
 }
 
 Status run_collect(StepContext& context) {
-  RETORT_ASSIGN(CollectJob job, collect_job(context));
+  RETORT_ASSIGN(CollectJob job, job_of<CollectJob>(context));
   if (job.import.empty()) RETORT_TRY(ready_store(job, context.work, context.env));
-  RETORT_ASSIGN(const Tally tally, collect_files(std::move(job), context.env));
-  (void)tally;
-  return {};
+  return dropped(collect_files(std::move(job), place_of(context), context.env));
 }
 
 // The traces that an import will give: it is carried out in memory.
@@ -152,7 +70,7 @@ Result<Expected> expect_import(const CollectJob& job, Env& env) {
 }
 
 Result<Forecast> forecast_collect(const StepContext& context) {
-  RETORT_ASSIGN(const CollectJob job, collect_job(context));
+  RETORT_ASSIGN(const CollectJob job, job_of<CollectJob>(context));
   Forecast forecast;
   if (!job.import.empty()) {
     RETORT_ASSIGN(const Expected traces, expect_import(job, context.env));
@@ -163,10 +81,9 @@ Result<Forecast> forecast_collect(const StepContext& context) {
   }
   RETORT_ASSIGN(Expected traces, expect_file(context, job.prompts, job.options.limit));
   const double requests = traces.records * job.options.samples;
-  RETORT_ASSIGN(const auto prices, ledger::load_prices(job.prices, context.env));
   const std::string asked_model = job.procedural ? job.teacher.model : job.options.model;
-  RETORT_ASSIGN(const ledger::Price price, ledger::price_of(prices, asked_model, job.prices));
-  RETORT_ASSIGN(const UsdMicros cap, parse_usd(job.options.cap));
+  RETORT_ASSIGN(const ledger::Price price, api_price(job.access, asked_model, "", context.env));
+  RETORT_ASSIGN(const UsdMicros cap, parse_usd(job.options.cap.empty() ? "0" : job.options.cap));
   ExpectedModel served;
   if (!job.serve.empty()) {
     RETORT_ASSIGN(served, expect_model(context, job.serve));
@@ -194,8 +111,7 @@ Result<Forecast> forecast_collect(const StepContext& context) {
     const auto seconds = [&](double tokens) {
       if (!job.serve.empty())
         return answering_seconds(served, requests * asked, requests * tokens, job.options.concurrency);
-      const double elsewhere = requests * (1 + tokens / 50) / job.options.concurrency;  // 50 tokens a second an answer
-      return Span{elsewhere, elsewhere};
+      return elsewhere_seconds(requests, tokens, job.options.concurrency);
     };
     forecast.seconds = seconds(made.typical).middle();
     forecast.low = seconds(made.low).low;
@@ -216,35 +132,13 @@ Result<Forecast> forecast_collect(const StepContext& context) {
 
 // ---- curate
 
-struct CurateStep {
-  std::vector<std::string> traces, exclude;
-  curate::Options options;
-
-  template <class V>
-  void fields(V&& v) {
-    v("traces", traces, "JSONL of traces");
-    v("exclude", exclude, "JSONL of prompts that must not be learned from");
-    options.fields(v);
-  }
-};
-
 Status run_curate(StepContext& context) {
-  CurateStep step;
-  RETORT_TRY(load_options(step, context.options));
-  CurateJob job;
-  job.options = step.options;
-  job.traces = step.traces;
-  job.exclude = step.exclude;
-  job.out = context.out;
-  job.cancel = context.cancel;
-  RETORT_ASSIGN(const Tally tally, curate_files(job, context.env));
-  (void)tally;
-  return {};
+  RETORT_ASSIGN(const CurateJob job, job_of<CurateJob>(context));
+  return dropped(curate_files(job, place_of(context), context.env));
 }
 
 Result<Forecast> forecast_curate(const StepContext& context) {
-  CurateStep step;
-  RETORT_TRY(load_options(step, context.options));
+  RETORT_ASSIGN(const CurateJob step, job_of<CurateJob>(context));
   Expected kept;
   Forecast forecast{0, 0, 0, "seconds"};
   for (const std::string& path : step.traces) {
@@ -273,14 +167,23 @@ Result<Forecast> forecast_curate(const StepContext& context) {
 
 }  // namespace
 
-StepKind problems_step() { return {"problems", 1, {}, check_as<tasks::Options>, forecast_problems, run_problems}; }
 StepKind collect_step() {
-  return {
-      "collect",        1,           {"prompts", "import", "permission", "prices", "serve"},      check_as<CollectStep>,
-      forecast_collect, run_collect, {"collect.sqlite", "teacher.jsonl", "asked.json", "before-"}};
+  StepKind kind = kind_of<CollectJob>("collect", 1);
+  kind.forecast = forecast_collect;
+  kind.run = run_collect;
+  kind.keep = {"collect.sqlite", "teacher.jsonl", "asked.json", "before-"};
+  kind.books = true;
+  kind.outputs = {"traces.jsonl", "rejects.jsonl", "tally.json"};
+  return kind;
 }
+
 StepKind curate_step() {
-  return {"curate", 1, {"traces", "exclude"}, check_as<CurateStep>, forecast_curate, run_curate};
+  StepKind kind = kind_of<CurateJob>("curate", 1);
+  kind.forecast = forecast_curate;
+  kind.run = run_curate;
+  kind.keep = {"grader.sqlite"};
+  kind.outputs = {"examples.jsonl", "rejects.jsonl", "tally.json", "data_card.json", "data_card.md"};
+  return kind;
 }
 
 }  // namespace retort::app

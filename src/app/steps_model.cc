@@ -26,58 +26,18 @@ std::string run_name(const StepContext& context) { return context.id + "/" + con
 
 // ---- train
 
-struct TrainStep {
-  std::string examples, base, tokenizer, flops_of;
-  bool from_scratch = false;
-  train::Options options;
-
-  template <class V>
-  void fields(V&& v) {
-    v("examples", examples, "JSONL of examples");
-    v("base", base, "model to start from");
-    v("tokenizer", tokenizer, "from scratch: whose tokenizer to use; default: learned from the examples");
-    v("flops_of", flops_of, "a train step's folder: train with as many FLOPs as it did");
-    v("from_scratch", from_scratch, "start from new weights");
-    options.fields(v);
-  }
-};
-
 constexpr const char* kTrainFacts[] = {"train_log.jsonl", "train_report.json"};
 
-Result<Json> read_train_report(const std::string& folder, Env& env) {
-  RETORT_ASSIGN(const std::string text, env.read_file(folder + "/" + kWorkFolder + "/train_report.json"));
-  return parse_json(text);
-}
-
-Result<TrainStep> read_train_step(const StepContext& context) {
-  TrainStep step;
-  RETORT_TRY(load_options(step, context.options));
-  if (step.from_scratch == !step.base.empty()) return fail(Code::Invalid, "give either `base` or `from_scratch: true`");
-  if (!step.flops_of.empty()) {
-    if (auto report = read_train_report(step.flops_of, context.env); report.ok()) {
-      RETORT_ASSIGN(step.options.max_flops, get_double(*report, "flops", 0));
-    } else if (report.error().code != Code::NotFound) {
-      return std::move(report).error();
-    }
-  }
-  return step;
-}
-
-Status train_model(StepContext& context, const TrainStep& step, const std::string& out) {
-  train::Task task;
-  task.base = step.base;
-  task.tokenizer = step.tokenizer;
-  task.out = out;
-  task.replace = true;
+Status train_model(StepContext& context, const TrainJob& job, const std::string& out) {
   std::unique_ptr<Progress> bar;
   const auto watch = [&](const train::Snapshot& s) {
     if (!bar) bar = std::make_unique<Progress>(context.id, s.tokens, "tokens");
     bar->update(s.tokens_done, fmt::format("step {}/{}, loss {:.4f}", s.row.step, s.steps, s.row.loss));
   };
-  RETORT_ASSIGN(const train::Report report,
-                train_files(step.options, task, step.examples, watch, context.env, context.cancel));
+  JobPlace place = place_of(context);
+  place.out = out;
+  RETORT_TRY(train_files(job, place, true, watch, context.env));
   if (bar) bar->finish();
-  (void)report;  // it is in the folder
   return {};
 }
 
@@ -136,7 +96,7 @@ Status train_used(const std::string& work, ledger::CostRow& row, Env& env) {
 }
 
 Status run_train(StepContext& context) {
-  RETORT_ASSIGN(const TrainStep step, read_train_step(context));
+  RETORT_ASSIGN(const TrainJob step, job_of<TrainJob>(context));
   Env& env = context.env;
   const std::string model = context.out + "/model", unfinished = context.work + "/model";
   // Each of these steps may have been the last before a kill.
@@ -166,7 +126,7 @@ Status run_train(StepContext& context) {
 
 // Mean tokens of the examples that a training is expected to see. A student from scratch has no tokenizer yet: one is
 // learned from the sample, as it will be from all.
-Result<MeanTokens> example_tokens(const StepContext& context, const TrainStep& step, const Expected& examples,
+Result<MeanTokens> example_tokens(const StepContext& context, const TrainJob& step, const Expected& examples,
                                   const ExpectedModel& base) {
   if (!step.from_scratch || !step.tokenizer.empty()) {
     RETORT_ASSIGN(const TokenCounter counter,
@@ -194,7 +154,7 @@ Result<MeanTokens> example_tokens(const StepContext& context, const TrainStep& s
 }
 
 Result<Forecast> forecast_train(const StepContext& context) {
-  RETORT_ASSIGN(const TrainStep step, read_train_step(context));
+  RETORT_ASSIGN(const TrainJob step, job_of<TrainJob>(context));
   const train::ScratchOptions& s = step.options.scratch;
   model::Config scratch;
   scratch.hidden_size = s.hidden;
@@ -214,13 +174,19 @@ Result<Forecast> forecast_train(const StepContext& context) {
   double each = mean.question + mean.answer;
   if (step.options.max_length > 0) each = std::min(each, static_cast<double>(step.options.max_length));
   double tokens = examples.records * each * step.options.epochs;
+  if (step.options.max_steps > 0) tokens = each * static_cast<double>(step.options.max_steps) * step.options.batch_size;
   const double passes = 6 * student.parameters;
   student.flops = passes * tokens;
   const auto other = context.expected.find(step.flops_of);
-  if (step.options.max_flops > 0)
-    student.flops = step.options.max_flops;
-  else if (other != context.expected.end())
+  if (step.options.max_flops > 0) student.flops = step.options.max_flops;
+  if (other != context.expected.end()) {
     student.flops = other->second.model.flops;
+  } else if (!step.flops_of.empty()) {
+    if (const auto done = read_train_report(step.flops_of, context.env); done.ok()) {
+      RETORT_ASSIGN(student.flops, get_double(*done, "flops", 0));
+    }
+  }
+  if (step.options.max_steps > 0) student.flops = std::min(student.flops, passes * tokens);
   if (passes > 0) tokens = student.flops / passes;
   const Span operation = training_seconds(student);
   student.answer_tokens = mean.answer;
@@ -240,21 +206,6 @@ Result<Forecast> forecast_train(const StepContext& context) {
 
 // ---- eval
 
-struct EvalStep {
-  std::vector<std::string> tasks;
-  std::string model;
-  int threads = 0;
-  eval::Options options;
-
-  template <class V>
-  void fields(V&& v) {
-    v("tasks", tasks, "JSONL of prompts with answers");
-    v("model", model, "model to measure");
-    v("threads", threads, "0: those the process may use");
-    options.fields(v);
-  }
-};
-
 Status eval_used(const std::string& work, ledger::CostRow& row, Env& env) {
   const auto text = env.read_file(work + "/scores.partial.jsonl");
   if (!text.ok()) return {};
@@ -269,30 +220,23 @@ Status eval_used(const std::string& work, ledger::CostRow& row, Env& env) {
 }
 
 Status run_eval(StepContext& context) {
-  EvalStep step;
-  RETORT_TRY(load_options(step, context.options));
+  RETORT_ASSIGN(const EvalJob step, job_of<EvalJob>(context));
   Env& env = context.env;
-  infer::Options options;
-  options.threads = step.threads;
-  options.name = context.id;
-  RETORT_ASSIGN(const auto engine, open_engine(step.model, options));
-  EvalJob job;
-  job.options = step.options;
-  job.tasks = step.tasks;
-  job.out = context.out;
-  job.partial = context.work + "/scores.partial.jsonl";
-  RETORT_ASSIGN(job.identity, weights_identity(step.model, env));
-  job.cancel = context.cancel;
-  RETORT_ASSIGN(const eval::Summary summary, eval_files(job, *engine, env));
-  ledger::CostRow row;
-  row.stage = context.id;
-  row.run = run_name(context);
-  row.what = "eval";
-  row.requests = summary.all.scores;
-  row.tokens_out = static_cast<int64_t>(summary.all.mean_tokens * static_cast<double>(summary.all.scores));
-  row.flops = 2.0 * model_of(engine->model().config).parameters * static_cast<double>(row.tokens_out);
-  row.seconds = context.clock->seconds();
-  RETORT_TRY(ledger::append_costs(book_of(context), {row}, env));
+  RETORT_ASSIGN(const Evaluated done, eval_files(step, place_of(context), context.id, env));
+  if (step.answerer.endpoint.empty() || step.answerer.access.prices == kFree) {  // else its store has booked
+    ledger::CostRow row;
+    row.stage = context.id;
+    row.run = run_name(context);
+    row.what = "eval";
+    for (const eval::Summary* summary : {&done.model, done.against ? &*done.against : nullptr}) {
+      if (summary == nullptr) continue;
+      row.requests += summary->all.scores;
+      row.tokens_out += static_cast<int64_t>(summary->all.mean_tokens * static_cast<double>(summary->all.scores));
+    }
+    row.flops = done.flops;
+    row.seconds = context.clock->seconds();
+    RETORT_TRY(ledger::append_costs(book_of(context), {row}, env));
+  }
   // The questions' texts, for the report's samples.
   Json questions = Json::object();
   for (const std::string& file : step.tasks) {
@@ -304,39 +248,67 @@ Status run_eval(StepContext& context) {
 }
 
 Result<Forecast> forecast_eval(const StepContext& context) {
-  EvalStep step;
-  RETORT_TRY(load_options(step, context.options));
-  RETORT_ASSIGN(const ExpectedModel model, expect_model(context, step.model));
-  RETORT_ASSIGN(const TokenCounter counter, TokenCounter::open(model.text_from, context.env));
-  double answers = 0, asked = 0;
-  for (const std::string& file : step.tasks) {
-    RETORT_ASSIGN(const Expected prompts, expect_file(context, file, step.options.limit));
-    const double some = prompts.records * step.options.samples;
-    answers += some;
-    asked += some * mean_tokens(prompts, counter).question;
-  }
-  const AnswerTokens made = answer_tokens(model, step.options.max_tokens);
-  const auto seconds = [&](double tokens) {
-    return answering_seconds(model, asked, answers * tokens, step.options.concurrency);
-  };
+  RETORT_ASSIGN(const EvalJob step, job_of<EvalJob>(context));
+  const bool api = !step.answerer.endpoint.empty();
+  std::vector<std::string> models = {step.answerer.model};
+  if (!step.against.empty()) models.push_back(step.against);
   Forecast forecast;
-  forecast.tokens = static_cast<int64_t>(answers * made.typical);
-  forecast.seconds = seconds(made.typical).middle();
-  forecast.low = seconds(made.low).low;
-  forecast.high = seconds(made.high).high;
-  forecast.basis = fmt::format("{:.0f} answers of {:.0f} to {:.0f} tokens", answers, made.low, made.high);
+  for (const std::string& path : models) {
+    ExpectedModel model;
+    if (!api) {
+      RETORT_ASSIGN(model, expect_model(context, path));
+    }
+    RETORT_ASSIGN(const TokenCounter counter, TokenCounter::open(model.text_from, context.env));
+    double answers = 0, asked = 0;
+    for (const std::string& file : step.tasks) {
+      RETORT_ASSIGN(const Expected prompts, expect_file(context, file, step.options.limit));
+      const double some = prompts.records * step.options.samples;
+      answers += some;
+      asked += some * mean_tokens(prompts, counter).question;
+    }
+    const AnswerTokens made = answer_tokens(model, step.options.max_tokens);
+    const auto seconds = [&](double tokens) {
+      if (api) return elsewhere_seconds(answers, tokens, step.options.concurrency);
+      return answering_seconds(model, asked, answers * tokens, step.options.concurrency);
+    };
+    forecast.tokens += static_cast<int64_t>(answers * made.typical);
+    forecast.seconds += seconds(made.typical).middle();
+    forecast.low += seconds(made.low).low;
+    forecast.high += seconds(made.high).high;
+    if (api && step.answerer.access.prices != kFree) {
+      RETORT_ASSIGN(const ledger::Price price, api_price(step.answerer.access, path, "", context.env));
+      RETORT_ASSIGN(const UsdMicros cap, parse_usd(step.answerer.cap));
+      const Usage usage{static_cast<int64_t>(asked), static_cast<int64_t>(answers * made.typical), 0};
+      forecast.usd_micros = std::min(cap, forecast.usd_micros + ledger::charge(price, usage));
+    }
+    forecast.basis = fmt::format("{:.0f} answers of {:.0f} to {:.0f} tokens",
+                                 answers * static_cast<double>(models.size()), made.low, made.high);
+  }
   return forecast;
 }
 
 }  // namespace
 
 StepKind train_step() {
-  return {
-      "train", 2,         {"examples", "base", "tokenizer", "flops_of"}, check_as<TrainStep>, forecast_train, run_train,
-      {},      train_used};
+  StepKind kind = kind_of<TrainJob>("train", 2);
+  kind.forecast = forecast_train;
+  kind.run = run_train;
+  kind.books = true;
+  kind.used = train_used;
+  kind.outputs = {"model"};
+  return kind;
 }
+
 StepKind eval_step() {
-  return {"eval", 1, {"tasks", "model"}, check_as<EvalStep>, forecast_eval, run_eval, {}, eval_used};
+  StepKind kind = kind_of<EvalJob>("eval", 1);
+  kind.forecast = forecast_eval;
+  kind.run = run_eval;
+  kind.keep = {"eval.sqlite"};
+  kind.books = true;
+  kind.used = eval_used;
+  kind.outputs = {"scores.jsonl",   "rejects.jsonl", "tally.json",     "summary.json",
+                  "questions.json", "against",       "comparison.json"};
+  return kind;
 }
 
 }  // namespace retort::app

@@ -254,18 +254,7 @@ struct Teacher::State {
 };
 
 Result<std::unique_ptr<Teacher>> Teacher::start(const TeacherOptions& options, Env& env) {
-  if (options.style != "columns" && options.style != "plain") {
-    return fail(Code::Invalid, "`style` is {}; give columns or plain", options.style);
-  }
-  if (options.reasoning_field != "reasoning_content" && options.reasoning_field != "reasoning" &&
-      options.reasoning_field != "think") {
-    return fail(Code::Invalid, "`reasoning_field` is {}; give reasoning_content, reasoning or think",
-                options.reasoning_field);
-  }
-  for (const double rate : {options.wrong, options.leak, options.truncated, options.busy, options.cut}) {
-    if (!(rate >= 0 && rate <= 1))
-      return fail(Code::Invalid, "a rate of the teacher is {}; rates go from 0 to 1", rate);
-  }
+  RETORT_TRY(check_options(options));
   auto state = std::make_unique<State>();
   state->options = options;
   if (!options.log.empty()) {

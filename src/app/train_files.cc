@@ -4,6 +4,7 @@
 #include <map>
 
 #include "app/eval_files.h"
+#include "app/stamp.h"
 #include "base/hash.h"
 #include "base/options.h"
 #include "model/model.h"
@@ -83,13 +84,41 @@ Result<Json> model_provenance(const train::Options& options, const train::Task& 
   return out;
 }
 
-Result<train::Report> train_files(const train::Options& options, train::Task task, const std::string& examples,
-                                  const std::function<void(const train::Snapshot&)>& watch, Env& env,
-                                  const Cancel& cancel) {
-  RETORT_ASSIGN(const Json provenance, model_provenance(options, task, examples, env));
+Status TrainJob::check(Env&) const {
+  RETORT_TRY(train::check(options));
+  if (from_scratch == !base.empty())
+    return fail(Code::Invalid, "give either `base` or `from_scratch`, where the student starts");
+  if (!from_scratch && !tokenizer.empty())
+    return fail(Code::Invalid, "`tokenizer` is of a student from scratch; leave it out, {} brings its own", base);
+  if (from_scratch && options.method == "lora")
+    return fail(Code::Invalid, "`method` lora needs a `base` model; give one or choose full");
+  return {};
+}
+
+Result<Json> read_train_report(const std::string& folder, Env& env) {
+  const std::string step = folder + "/" + kWorkFolder + "/train_report.json";
+  const std::string path = env.exists(step) ? step : folder + "/train_report.json";
+  RETORT_ASSIGN(const std::string text, env.read_file(path));
+  return parse_json(text);
+}
+
+Result<train::Report> train_files(const TrainJob& job, const JobPlace& place, bool replace,
+                                  const std::function<void(const train::Snapshot&)>& watch, Env& env) {
+  train::Options options = job.options;
+  if (!job.flops_of.empty()) {
+    auto report = read_train_report(job.flops_of, env);
+    if (!report.ok()) return within("`flops_of`", std::move(report).error());
+    RETORT_ASSIGN(options.max_flops, get_double(*report, "flops", 0));
+  }
+  train::Task task;
+  task.base = job.base;
+  task.tokenizer = job.tokenizer;
+  task.out = place.out;
+  task.replace = replace;
+  RETORT_ASSIGN(const Json provenance, model_provenance(options, task, job.examples, env));
   task.extra_files.emplace_back(kModelProvenance, provenance.dump(1) + "\n");
-  RETORT_ASSIGN(const auto source, open_jsonl<Example>(examples));
-  return train::run(options, task, *source, watch, env, cancel);
+  RETORT_ASSIGN(const auto source, open_jsonl<Example>(job.examples));
+  return train::run(options, task, *source, watch, env, place.cancel);
 }
 
 }  // namespace retort::app

@@ -18,7 +18,7 @@ Result<std::optional<ledger::CostRow>> unfinished_row(const std::string& folder,
   RETORT_ASSIGN(const std::string kind_and_version, need_string(json, "kind"));
   const std::string name = kind_and_version.substr(0, kind_and_version.find('/'));
   const StepKind* kind = find_kind(name);
-  if (kind != nullptr && !kind->keep.empty()) return std::optional<ledger::CostRow>();
+  if (kind != nullptr && kind->books && kind->used == nullptr) return std::optional<ledger::CostRow>();
   ledger::CostRow row;
   if (kind != nullptr && kind->used != nullptr) RETORT_TRY(kind->used(work, row, env));
   row.stage = std::filesystem::path(folder).filename().string();

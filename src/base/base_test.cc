@@ -57,6 +57,51 @@ TEST(Options, UnknownKeyNamesTheNearest) {
       << status.error().message;
 }
 
+struct Ranged {
+  int count = 1;
+  double share = 0.5;
+  std::string shape = "round";
+  std::vector<std::string> sides;
+  template <class V>
+  void fields(V&& v) {
+    v("count", count, "of something", {.low = 1, .high = 1'000'000});
+    v("share", share, "of all", {.high = 1, .above = 0});
+    v("shape", shape, "of it", {.one_of = "round, square"});
+    v("sides", sides, "of it", {.one_of = "left, right"});
+  }
+};
+
+struct Prefixed {
+  Ranged ranged;
+  template <class V>
+  void fields(V&& v) {
+    ranged.fields(prefixed("my_", v));
+  }
+};
+
+TEST(Options, AFieldSaysWhatItsValueMayBe) {
+  const auto error = [](const char* json) {
+    Ranged options;
+    const Status status = load_options(options, parse_json(json).value());
+    return status.ok() ? std::string() : status.error().message;
+  };
+  EXPECT_EQ(error(R"({"count":"1000000","share":1,"shape":"square","sides":["left"]})"), "");
+  EXPECT_EQ(error(R"({"count":0})"), "`count` is 0; give 1 to 1000000");
+  EXPECT_EQ(error(R"({"share":0})"), "`share` is 0.0; give more than 0, at most 1");
+  EXPECT_EQ(error(R"({"shape":"rund"})"), "`shape` is \"rund\"; give one of round, square (`round`?)");
+  EXPECT_EQ(error(R"({"sides":"left,up"})"), "`sides` is \"up\"; give some of left, right");
+  Ranged set;
+  set.share = 2;
+  EXPECT_FALSE(check_options(set).ok());
+  EXPECT_EQ(options_schema(Ranged())["properties"]["count"]["maximum"], 1e6);
+  EXPECT_EQ(options_schema(Ranged())["properties"]["shape"]["enum"].size(), 2u);
+  Prefixed inner;
+  ASSERT_TRUE(load_options(inner, {{"my_count", 7}}).ok());
+  EXPECT_EQ(inner.ranged.count, 7);
+  EXPECT_EQ(load_options(inner, {{"my_count", 0}}).error().message, "`my_count` is 0; give 1 to 1000000");
+  EXPECT_EQ(dump_options(inner)["my_shape"], "round");
+}
+
 TEST(Options, SetReadsByType) {
   Outer a;
   Json given = Json::object();

@@ -114,6 +114,47 @@ Status read_leaf(std::vector<std::string>& out, const Json& value, std::string_v
   return {};
 }
 
+std::vector<std::string> choices(const About& about) {
+  std::vector<std::string> words;
+  if (about.one_of.empty()) return words;
+  for (const std::string_view word : split(about.one_of, ',')) words.emplace_back(trim(word));
+  return words;
+}
+
+Status check_leaf(const Json& value, const About& about, std::string_view where) {
+  if (value.is_number()) {
+    const double number = value.get<double>();
+    if (number >= about.low && number <= about.high && number > about.above) return {};
+    const auto text = [](double bound) {
+      return std::abs(bound) < 1e15 && bound == std::floor(bound) ? fmt::format("{:.0f}", bound)
+                                                                  : fmt::format("{}", bound);
+    };
+    const std::string from = std::isfinite(about.above) ? "more than " + text(about.above)
+                             : std::isfinite(about.low) ? text(about.low)
+                                                        : "";
+    return fail(Code::Invalid, "`{}` is {}; give {}", where, to_text(value),
+                !std::isfinite(about.high)   ? from + (std::isfinite(about.above) ? "" : " or more")
+                : from.empty()               ? text(about.high) + " or less"
+                : std::isfinite(about.above) ? fmt::format("{}, at most {}", from, text(about.high))
+                                             : fmt::format("{} to {}", from, text(about.high)));
+  }
+  if (about.one_of.empty()) return {};
+  const std::vector<std::string> known = choices(about);
+  const auto check = [&](const Json& word) -> Status {
+    for (const std::string& one : known) {
+      if (word == one) return {};
+    }
+    const std::string hint = nearest(word.get<std::string>(), known);
+    return fail(Code::Invalid, "`{}` is {}; give {} of {}", where, to_text(word), value.is_array() ? "some" : "one",
+                hint.empty() ? std::string(about.one_of) : fmt::format("{} (`{}`?)", about.one_of, hint));
+  };
+  if (value.is_string()) return check(value);
+  if (value.is_array()) {
+    for (const Json& word : value) RETORT_TRY(check(word));
+  }
+  return {};
+}
+
 Status check_keys(const Json& object, const std::vector<std::string>& known, std::string_view where) {
   for (const auto& [key, value] : object.items()) {
     bool found = false;

@@ -13,6 +13,7 @@
 #include "base/cancel.h"
 #include "base/env.h"
 #include "base/money.h"
+#include "base/options.h"
 #include "base/result.h"
 #include "collect/permission.h"
 #include "ledger/cost_book.h"
@@ -55,32 +56,37 @@ struct Options {
   void fields(V&& v) {
     v("endpoint", endpoint, "the teacher's API, up to and with /v1");
     v("model", model, "the model's name at that API");
-    v("cap", cap, "dollars that this collection may spend, resumed runs included, such as 5.00");
-    v("samples", samples, "answers asked for each prompt");
-    v("temperature", temperature, "sampling temperature; 0 is greedy; `unset`: left out, for models that refuse it");
-    v("top_p", top_p, "nucleus of the distribution that is sampled; 1 is all of it; `unset`: left out");
-    v("max_tokens", max_tokens, "most tokens of an answer, thought included; the worst case that is reserved");
-    v("seed", seed, "0 or more: each sample is sent with its own seed made of this; -1: none is sent");
+    v("cap", cap, "dollars that this collection may spend, resumed runs included, such as 5.00", {.how = true});
+    v("samples", samples, "answers asked for each prompt", {.low = 1, .high = 1'000'000});
+    v("temperature", temperature, "sampling temperature; 0 is greedy; `unset`: left out, for models that refuse it",
+      {.low = 0, .high = 100});
+    v("top_p", top_p, "nucleus of the distribution that is sampled; 1 is all of it; `unset`: left out",
+      {.high = 1, .above = 0});
+    v("max_tokens", max_tokens, "most tokens of an answer, thought included; the worst case that is reserved",
+      {.low = 1});
+    v("seed", seed, "0 or more: each sample is sent with its own seed made of this; -1: none is sent", {.low = -1});
     v("extra_body", extra_body,
       "members added to each request, as JSON: {\"reasoning_effort\": \"high\"}; they count as part of the question");
     v("headers", headers,
       "headers added to each request, `Name: value`; a key is written `api-key: env:VARIABLE` or `api-key: file:PATH` "
       "and never shown");
     v("system", system, "a system message put before each prompt that has none");
-    v("limit", limit, "only the first so many prompts; 0: all");
-    v("concurrency", concurrency, "requests in flight at most");
-    v("requests_per_minute", requests_per_minute, "requests sent within any minute, at most; 0: no such limit");
+    v("limit", limit, "only the first so many prompts; 0: all", {.low = 0});
+    v("concurrency", concurrency, "requests in flight at most", {.how = true, .low = 1, .high = 65536});
+    v("requests_per_minute", requests_per_minute, "requests sent within any minute, at most; 0: no such limit",
+      {.how = true, .low = 0});
     v("tokens_per_minute", tokens_per_minute,
-      "tokens of requests and answers within any minute, at most; what is under way counts in full; 0: no such limit");
+      "tokens of requests and answers within any minute, at most; what is under way counts in full; 0: no such limit",
+      {.how = true, .low = 0});
     v("max_answer_bytes", max_answer_bytes,
-      "of a response; 0: 1 MiB and 1 KiB for each of max_tokens, 64 MiB at most; a larger one is rejected");
-    v("max_attempts", max_attempts, "failed attempts after which a sample is rejected");
-    v("max_busy", max_busy, "times the teacher may say `later` (429) before a sample is rejected");
+      "of a response; 0: 1 MiB and 1 KiB for each of max_tokens, 64 MiB at most; a larger one is rejected", {.low = 0});
+    v("max_attempts", max_attempts, "failed attempts after which a sample is rejected", {.low = 1});
+    v("max_busy", max_busy, "times the teacher may say `later` (429) before a sample is rejected", {.low = 1});
     v("max_refused", max_refused,
-      "refusals (400, 401, 403) in a row, or samples given up before any answer came, that end the run");
-    v("backoff_ms", backoff_ms, "pause after a first failure; doubles with each further one");
-    v("backoff_max_ms", backoff_max_ms, "longest such pause");
-    v("drain_ms", drain_ms, "after Ctrl-C: how long answers under way may still arrive");
+      "refusals (400, 401, 403) in a row, or samples given up before any answer came, that end the run", {.low = 1});
+    v("backoff_ms", backoff_ms, "pause after a first failure; doubles with each further one", {.how = true, .low = 0});
+    v("backoff_max_ms", backoff_max_ms, "longest such pause", {.how = true, .low = 0});
+    v("drain_ms", drain_ms, "after Ctrl-C: how long answers under way may still arrive", {.how = true, .low = 0});
   }
 };
 

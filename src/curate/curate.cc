@@ -37,32 +37,6 @@ struct Item {
 
 using Group = std::vector<size_t>;  // the items of one prompt, in input order
 
-Status check(const Options& o) {
-  if (o.min_votes < 1) return fail(Code::Invalid, "min_votes is {}; give 1 or more", o.min_votes);
-  if (o.min_share < 0 || o.min_share >= 1)
-    return fail(Code::Invalid, "min_share is {}; give a number in [0, 1)", o.min_share);
-  if (o.min_margin < 0 || o.min_margin > 1)
-    return fail(Code::Invalid, "min_margin is {}; give a number in [0, 1]", o.min_margin);
-  if (o.max_per_prompt < 0) return fail(Code::Invalid, "max_per_prompt is {}; give 0 (all) or more", o.max_per_prompt);
-  if (o.prefer != "first" && o.prefer != "shortest" && o.prefer != "longest")
-    return fail(Code::Invalid, "prefer is `{}`; give first, shortest or longest", o.prefer);
-  if (o.identity != "mend" && o.identity != "drop" && o.identity != "keep")
-    return fail(Code::Invalid, "identity is `{}`; give mend, drop or keep", o.identity);
-  if (o.min_chars < 0 || o.max_chars < o.min_chars)
-    return fail(Code::Invalid, "min_chars is {} and max_chars is {}; give 0 <= min_chars <= max_chars", o.min_chars,
-                o.max_chars);
-  if (o.loop_repeats < 2 || o.loop_bytes < 1 || !(o.loop_share > 0))
-    return fail(Code::Invalid,
-                "loop_repeats is {}, loop_bytes {} and loop_share {}; give at least 2, 1 and more than 0",
-                o.loop_repeats, o.loop_bytes, o.loop_share);
-  if (!(o.near_duplicate > 0))
-    return fail(Code::Invalid, "near_duplicate is {}; give a number above 0", o.near_duplicate);
-  if (o.grader_concurrency < 1 || o.grader_max_tokens < 1)
-    return fail(Code::Invalid, "grader_concurrency is {} and grader_max_tokens is {}; give 1 or more",
-                o.grader_concurrency, o.grader_max_tokens);
-  return {};
-}
-
 void extract(Item& item) {
   const auto answer = verify::extract_answer(item.trace.content);
   item.answer = answer ? answer->text : "";
@@ -332,6 +306,14 @@ Example example_of(const Item& item, std::vector<std::string> voters, const Opti
 }
 
 }  // namespace
+
+Status check(const Options& o) {
+  RETORT_TRY(check_options(o));
+  if (o.max_chars < o.min_chars)
+    return fail(Code::Invalid, "`min_chars` is {} and `max_chars` is {}; give the larger as `max_chars`", o.min_chars,
+                o.max_chars);
+  return {};
+}
 
 Result<Tally> run(const Options& options, Source<Trace>& traces, Sink<Example>& kept, Sink<Reject>& dropped,
                   model::Generator* grader, Env& env, Context context) {

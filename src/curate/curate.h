@@ -11,6 +11,7 @@
 
 #include "base/cancel.h"
 #include "base/env.h"
+#include "base/options.h"
 #include "base/result.h"
 #include "curate/card.h"
 #include "curate/held_out.h"
@@ -48,29 +49,37 @@ struct Options {
   template <class V>
   void fields(V&& v) {
     v("vote", vote, "without a reference, keep the answer that most samples of the prompt give");
-    v("min_votes", min_votes, "samples that must agree for a vote to count");
-    v("min_share", min_share, "share of the answering samples that the winner must pass");
-    v("min_margin", min_margin, "share by which the winner must lead the runner-up");
+    v("min_votes", min_votes, "samples that must agree for a vote to count", {.low = 1});
+    v("min_share", min_share, "share of the answering samples that the winner must pass", {.low = 0, .high = 0.999999});
+    v("min_margin", min_margin, "share by which the winner must lead the runner-up", {.low = 0, .high = 1});
     v("trust_unchecked", trust_unchecked, "keep what nothing can vouch for (no reference, no vote, no grader)");
     v("require_reasoning", require_reasoning, "drop traces without a visible thought");
     v("answers_only", answers_only, "keep the answers and leave the reasoning out (ablation)");
-    v("max_per_prompt", max_per_prompt, "examples kept of one prompt; 0: all");
-    v("prefer", prefer, "which correct traces are kept first: first, shortest or longest");
+    v("max_per_prompt", max_per_prompt, "examples kept of one prompt; 0: all", {.low = 0});
+    v("prefer", prefer, "which correct traces are kept first: first, shortest or longest",
+      {.one_of = "first, shortest, longest"});
     v("near_duplicate", near_duplicate,
-      "Jaccard similarity of word 3-grams within a prompt from which a trace is a duplicate; over 1: off");
-    v("min_chars", min_chars, "bytes of reasoning and content together, at least");
-    v("max_chars", max_chars, "bytes of reasoning and content together, at most");
-    v("loop_repeats", loop_repeats, "times a text must repeat its ending to count as looping");
-    v("loop_bytes", loop_bytes, "bytes that the repeated ending must cover to count as looping");
-    v("loop_share", loop_share, "share of repeated word 8-grams from which a text of 100 words counts as looping");
-    v("identity", identity, "what happens to a text that names its teacher: mend, drop or keep");
+      "Jaccard similarity of word 3-grams within a prompt from which a trace is a duplicate; over 1: off",
+      {.above = 0});
+    v("min_chars", min_chars, "bytes of reasoning and content together, at least", {.low = 0});
+    v("max_chars", max_chars, "bytes of reasoning and content together, at most", {.low = 0});
+    v("loop_repeats", loop_repeats, "times a text must repeat its ending to count as looping", {.low = 2});
+    v("loop_bytes", loop_bytes, "bytes that the repeated ending must cover to count as looping", {.low = 1});
+    v("loop_share", loop_share, "share of repeated word 8-grams from which a text of 100 words counts as looping",
+      {.above = 0});
+    v("identity", identity, "what happens to a text that names its teacher: mend, drop or keep",
+      {.one_of = "mend, drop, keep"});
     v("identity_names", identity_names, "further names of teachers and makers that must not appear");
     v("exclude_ngram", exclude_ngram,
-      "words in a row shared with a held-out question that exclude a trace; 0: only equal questions");
-    v("grader_concurrency", grader_concurrency, "grading requests in flight");
-    v("grader_max_tokens", grader_max_tokens, "tokens that a grading reply may have");
+      "words in a row shared with a held-out question that exclude a trace; 0: only equal questions",
+      {.low = 0, .high = 1000});
+    v("grader_concurrency", grader_concurrency, "grading requests in flight", {.how = true, .low = 1, .high = 65536});
+    v("grader_max_tokens", grader_max_tokens, "tokens that a grading reply may have", {.low = 1});
   }
 };
+
+// Errors: Invalid, naming the option.
+Status check(const Options& options);
 
 // What a run may be given besides its records.
 struct Context {

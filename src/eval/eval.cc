@@ -24,20 +24,6 @@ constexpr int64_t kFirstRetryMs = 500;  // doubles with each attempt
 constexpr int64_t kLongestRetryMs = 60'000;
 constexpr auto kPoll = std::chrono::milliseconds(50);  // how often cancellation is looked at while waiting
 
-Status check(const Options& o) {
-  if (o.samples < 1) return fail(Code::Invalid, "samples is {}; give 1 or more", o.samples);
-  if (o.temperature < 0) return fail(Code::Invalid, "temperature is {}; give 0 (greedy) or more", o.temperature);
-  if (o.temperature == 0 && o.samples > 1)
-    return fail(Code::Invalid, "{} samples at temperature 0 are all the same; use --samples 1 or a temperature above 0",
-                o.samples);
-  if (o.top_p <= 0 || o.top_p > 1) return fail(Code::Invalid, "top_p is {}; give a number in (0, 1]", o.top_p);
-  if (o.top_k < 0) return fail(Code::Invalid, "top_k is {}; give 0 or more", o.top_k);
-  if (o.max_tokens < 1) return fail(Code::Invalid, "max_tokens is {}; give 1 or more", o.max_tokens);
-  if (o.concurrency < 1) return fail(Code::Invalid, "concurrency is {}; give 1 or more", o.concurrency);
-  if (o.retries < 0) return fail(Code::Invalid, "retries is {}; give 0 or more", o.retries);
-  return {};
-}
-
 // What the scores depend on; a partial file of anything else is of no use.
 std::string key_of(Options options, const std::string& model, const std::vector<Prompt>& prompts) {
   options.concurrency = 1;
@@ -205,6 +191,14 @@ class Round {
 };
 
 }  // namespace
+
+Status check(const Options& o) {
+  RETORT_TRY(check_options(o));
+  if (o.temperature == 0 && o.samples > 1)
+    return fail(Code::Invalid,
+                "{} samples at temperature 0 are all the same; use `samples` 1 or a `temperature` above 0", o.samples);
+  return {};
+}
 
 void grade(Score& score) {
   const verify::Judgement judgement = verify::judge(score.gold, score.content);

@@ -10,6 +10,7 @@
 
 #include "base/cancel.h"
 #include "base/env.h"
+#include "base/options.h"
 #include "base/result.h"
 #include "model/generator.h"
 #include "record/prompt.h"
@@ -36,20 +37,24 @@ struct Options {
 
   template <class V>
   void fields(V&& v) {
-    v("samples", samples, "answers asked for each prompt");
-    v("temperature", temperature, "0: greedy");
-    v("top_p", top_p, "nucleus sampling: share of probability kept");
-    v("top_k", top_k, "tokens kept; 0: all");
-    v("max_tokens", max_tokens, "tokens an answer may have");
+    v("samples", samples, "answers asked for each prompt", {.low = 1, .high = 1'000'000});
+    v("temperature", temperature, "0: greedy", {.low = 0, .high = 100});
+    v("top_p", top_p, "nucleus sampling: share of probability kept", {.high = 1, .above = 0});
+    v("top_k", top_k, "tokens kept; 0: all", {.low = 0});
+    v("max_tokens", max_tokens, "tokens an answer may have", {.low = 1});
     v("seed", seed, "of the samples; each draws from its own stream of (seed, prompt, sample)");
     v("stop", stop, "texts that end an answer");
     v("system", system, "system message put before each prompt");
     v("suffix", suffix, "text put after each prompt's last message");
-    v("limit", limit, "prompts used of each task file; 0: all");
-    v("concurrency", concurrency, "requests in flight");
-    v("retries", retries, "times a request that found the model away is sent again");
+    v("limit", limit, "prompts used of each task file; 0: all", {.low = 0});
+    v("concurrency", concurrency, "requests in flight", {.how = true, .low = 1, .high = 65536});
+    v("retries", retries, "times a request that found the model away is sent again",
+      {.how = true, .low = 0, .high = 1000});
   }
 };
+
+// Errors: Invalid, naming the option.
+Status check(const Options& options);
 
 // What a run may be given besides its records.
 struct Context {

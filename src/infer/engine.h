@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "base/options.h"
 #include "base/result.h"
 #include "infer/network.h"
 #include "model/generator.h"
@@ -27,13 +28,13 @@ struct Options {
 
   template <class V>
   void fields(V&& v) {
-    v("max_context", max_context, "positions of one sequence; 0: what the model was trained for");
-    v("kv_limit_mib", kv_limit_mib, "memory of all KV caches together");
+    v("max_context", max_context, "positions of one sequence; 0: what the model was trained for", {.low = 0});
+    v("kv_limit_mib", kv_limit_mib, "memory of all KV caches together", {.low = 1, .high = 1 << 30});
     v("seed", seed, "seed of requests that bring none");
     v("name", name, "the model's name in API responses");
-    v("threads", threads, "threads; 0: those the process may use");
-    v("max_batch", max_batch, "sequences that decode together");
-    v("prefill_chunk", prefill_chunk, "prompt tokens in one pass");
+    v("threads", threads, "threads; 0: those the process may use", {.low = 0, .high = 4096});
+    v("max_batch", max_batch, "sequences that decode together", {.low = 1, .high = 65536});
+    v("prefill_chunk", prefill_chunk, "prompt tokens in one pass", {.low = 1, .high = 1 << 20});
   }
 };
 

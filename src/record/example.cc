@@ -1,6 +1,7 @@
 #include "record/example.h"
 
 #include "record/codec.h"
+#include "record/kind.h"
 
 namespace retort {
 
@@ -20,6 +21,7 @@ Json encode(const Example& example) {
 
 Status decode(const Json& json, Example& out) {
   out = Example();
+  RETORT_TRY(check_kind(json, "example"));
   record_detail::Reader read(json, "example");
   read.need("id", out.id).texts("parents", out.parents).text("prompt_id", out.prompt_id);
   read.nested("messages", out.messages).text("reasoning", out.reasoning).text("content", out.content);

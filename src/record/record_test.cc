@@ -231,6 +231,24 @@ TEST(Prompt, ShapesOfDataSets) {
   EXPECT_FALSE(decode(parse_json(R"({"messages":[{"role":"assistant","content":"x"}]})").value(), out).ok());
 }
 
+TEST(Kind, AReaderSaysWhatItMet) {
+  const auto error = [](const char* text, auto record) {
+    const Status status = decode(parse_json(text).value(), record);
+    return status.ok() ? std::string() : status.error().message;
+  };
+  const char* prompt = R"({"id":"1","question":"q","answer":"2"})";
+  const char* trace = R"({"id":"1","prompt_id":"p","messages":[],"content":"2","finish_reason":"stop","raw_hash":"a"})";
+  const char* example = R"({"id":"1","parents":[],"messages":[],"content":"2","how":"vote"})";
+  EXPECT_EQ(error(prompt, Example()), "a prompt, not an example: `messages`, `content` is missing");
+  EXPECT_TRUE(error(prompt, Trace()).starts_with("a prompt, not a trace: `messages`, `content` is missing"));
+  EXPECT_TRUE(error(trace, Example()).starts_with("a trace, not an example; "));
+  EXPECT_EQ(error(example, Trace()), "an example, not a trace");
+  EXPECT_EQ(error(trace, Trace()), "");
+  EXPECT_EQ(error(example, Example()), "");
+  EXPECT_EQ(error(R"({"id":"1","messages":[],"content":"by hand"})", Example()), "");
+  EXPECT_EQ(error(R"({"id":"1"})", Example()), "no example: `messages`, `content` is missing");
+}
+
 TEST(Prompt, ReadsThePublicSets) {
   RETORT_SHARED_OR_SKIP(gsm8k, "gsm8k/train.jsonl");
   for (const std::string& path :

@@ -1,6 +1,7 @@
 #include "record/trace.h"
 
 #include "record/codec.h"
+#include "record/kind.h"
 
 namespace retort {
 
@@ -30,6 +31,7 @@ Status decode(const Json& json, Trace& out) {
   out = Trace();
   const Json* usage = find(json, "usage");
   const Json none = Json::object();
+  RETORT_TRY(check_kind(json, "trace"));
   record_detail::Reader read(json, "trace");
   read.need("id", out.id).need("prompt_id", out.prompt_id).number("sample", out.sample);
   read.nested("messages", out.messages).text("answer", out.answer).text("task", out.task);

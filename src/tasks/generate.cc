@@ -73,11 +73,7 @@ bool belongs_to_test(const Problem& problem, double share) {
 
 Result<ProblemSet> generate(const Options& options) {
   if (options.kinds.empty()) return fail(Code::Invalid, "`kinds` is empty; name at least one kind of problem");
-  if (options.max_digits < 1 || options.max_digits > 5) {
-    return fail(Code::Invalid, "`max_digits` is {}; give 1 to 5", options.max_digits);
-  }
-  if (options.train < 0 || options.test < 0)
-    return fail(Code::Invalid, "`train` is {} and `test` {}; give 0 or more", options.train, options.test);
+  RETORT_TRY(check_options(options));
   ProblemSet set;
   const auto make = [&](bool test, int count, std::vector<Problem>& out) -> Status {
     for (size_t k = 0; k < options.kinds.size(); ++k) {

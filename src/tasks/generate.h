@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/options.h"
 #include "base/result.h"
 #include "record/prompt.h"
 #include "tasks/steps.h"
@@ -25,14 +26,17 @@ struct Options {
   template <class V>
   void fields(V&& v) {
     v("seed", seed, "of all draws");
-    v("train", train, "training problems, spread evenly over the kinds");
-    v("test", test, "test problems, spread evenly over the kinds");
-    v("kinds", kinds, "addition, subtraction, multiplication, word");
+    v("train", train, "training problems, spread evenly over the kinds", {.low = 0});
+    v("test", test, "test problems, spread evenly over the kinds", {.low = 0});
+    v("kinds", kinds, "addition, subtraction, multiplication, word",
+      {.one_of = "addition, subtraction, multiplication, word"});
     v("max_digits", max_digits,
-      "digits of an operand in arithmetic (word problems: one less); each length is equally likely");
-    v("negative", negative, "share of subtractions whose result is below zero");
-    v("without_answer", without_answer, "share of training problems that come without their reference answer");
-    v("test_share", test_share, "share of all possible problems that may only be test problems");
+      "digits of an operand in arithmetic (word problems: one less, {.low = 1, .high = 5}); each length is equally "
+      "likely");
+    v("negative", negative, "share of subtractions whose result is below zero", {.low = 0, .high = 1});
+    v("without_answer", without_answer, "share of training problems that come without their reference answer",
+      {.low = 0, .high = 1});
+    v("test_share", test_share, "share of all possible problems that may only be test problems", {.low = 0, .high = 1});
   }
 };
 

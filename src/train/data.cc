@@ -66,7 +66,7 @@ Plan::Plan(std::vector<Sample> samples, const Options& options, const Shape& sha
   const bool bounded = options.max_steps > 0 || options.max_flops > 0;
   limit_ = bounded ? std::numeric_limits<int64_t>::max()
                    : std::max<int64_t>(1, std::llround(options.epochs * static_cast<double>(count)));
-  for (;;) {
+  while (steps_ <= kMostSteps) {
     if (options.max_steps > 0 && steps_ >= options.max_steps) break;
     const Step next = step(steps_);
     if (next.micro.empty()) break;

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include "base/options.h"
+
 namespace retort::train {
 
 struct OptimizerOptions {
@@ -16,12 +18,12 @@ struct OptimizerOptions {
   double clip = 1.0;
   template <class V>
   void fields(V&& v) {
-    v("lr", lr, "peak learning rate; 0: 5e-5 for full, 3e-4 for LoRA, 2e-3 from scratch");
-    v("beta1", beta1, "AdamW's decay of the first moment");
-    v("beta2", beta2, "AdamW's decay of the second moment");
-    v("eps", eps, "AdamW's epsilon");
-    v("weight_decay", weight_decay, "decoupled weight decay of matrices (not of norms and embeddings)");
-    v("clip", clip, "largest global norm of the gradient; 0: no clipping");
+    v("lr", lr, "peak learning rate; 0: 5e-5 for full, 3e-4 for LoRA, 2e-3 from scratch", {.low = 0});
+    v("beta1", beta1, "AdamW's decay of the first moment", {.low = 0, .high = 0.9999999});
+    v("beta2", beta2, "AdamW's decay of the second moment", {.low = 0, .high = 0.9999999});
+    v("eps", eps, "AdamW's epsilon", {.low = 0});
+    v("weight_decay", weight_decay, "decoupled weight decay of matrices (not of norms and embeddings)", {.low = 0});
+    v("clip", clip, "largest global norm of the gradient; 0: no clipping", {.low = 0});
   }
 };
 
@@ -32,10 +34,10 @@ struct ScheduleOptions {
   double floor = 0.1;
   template <class V>
   void fields(V&& v) {
-    v("shape", shape, "cosine, wsd (warm up, stay, decay) or constant");
-    v("warmup", warmup, "share of the steps that warm up, linearly");
-    v("decay", decay, "wsd: share of the steps that decay, linearly");
-    v("floor", floor, "learning rate at the end, as a share of the peak");
+    v("shape", shape, "cosine, wsd (warm up, stay, decay) or constant", {.one_of = "cosine, wsd, constant"});
+    v("warmup", warmup, "share of the steps that warm up, linearly", {.low = 0, .high = 1});
+    v("decay", decay, "wsd: share of the steps that decay, linearly", {.low = 0, .high = 1});
+    v("floor", floor, "learning rate at the end, as a share of the peak", {.low = 0, .high = 1});
   }
 };
 
@@ -45,8 +47,8 @@ struct LoraOptions {
   std::vector<std::string> targets = {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"};
   template <class V>
   void fields(V&& v) {
-    v("rank", rank, "rank of the adapters");
-    v("alpha", alpha, "adapters are scaled by alpha / rank");
+    v("rank", rank, "rank of the adapters", {.low = 1, .high = 4096});
+    v("alpha", alpha, "adapters are scaled by alpha / rank", {.above = 0});
     v("targets", targets, "linears that get adapters");
   }
 };
@@ -63,14 +65,15 @@ struct ScratchOptions {
   bool tied = true;
   template <class V>
   void fields(V&& v) {
-    v("layers", layers, "layers of a student from scratch");
-    v("hidden", hidden, "width of the residual stream");
-    v("heads", heads, "attention heads");
-    v("kv_heads", kv_heads, "key-value heads; divides heads");
-    v("ffn", ffn, "width of the feed-forward part");
-    v("vocab_size", vocab_size, "tokens of the tokenizer that is learned from the examples");
-    v("max_positions", max_positions, "longest context");
-    v("rope_theta", rope_theta, "base of the rotary positions");
+    v("layers", layers, "layers of a student from scratch", {.low = 1, .high = 1'000'000});
+    v("hidden", hidden, "width of the residual stream", {.low = 1, .high = 1'000'000});
+    v("heads", heads, "attention heads", {.low = 1, .high = 1'000'000});
+    v("kv_heads", kv_heads, "key-value heads; divides heads", {.low = 1, .high = 1'000'000});
+    v("ffn", ffn, "width of the feed-forward part", {.low = 1, .high = 1'000'000});
+    v("vocab_size", vocab_size, "tokens of the tokenizer that is learned from the examples",
+      {.low = 1, .high = 10'000'000});
+    v("max_positions", max_positions, "longest context", {.low = 1, .high = 100'000'000});
+    v("rope_theta", rope_theta, "base of the rotary positions", {.above = 0});
     v("tied", tied, "head and embedding share their weights");
   }
 };
@@ -81,9 +84,9 @@ struct CheckpointOptions {
   int keep = 1;
   template <class V>
   void fields(V&& v) {
-    v("every_steps", every_steps, "steps between checkpoints; 0: by time only");
-    v("every_s", every_s, "seconds between checkpoints; 0: by steps only");
-    v("keep", keep, "checkpoints kept while training");
+    v("every_steps", every_steps, "steps between checkpoints; 0: by time only", {.low = 0});
+    v("every_s", every_s, "seconds between checkpoints; 0: by steps only", {.low = 0});
+    v("keep", keep, "checkpoints kept while training", {.low = 1});
   }
 };
 
@@ -105,25 +108,28 @@ struct Options {
   CheckpointOptions checkpoint;
   template <class V>
   void fields(V&& v) {
-    v("method", method, "full (all weights) or lora");
+    v("method", method, "full (all weights) or lora", {.one_of = "full, lora"});
     v("format", format,
       "think: the thought in <think> marks, then the answer; plain: thought and answer as one text; answer: no "
-      "thought");
+      "thought",
+      {.one_of = "think, plain, answer"});
     v("max_length", max_length,
-      "tokens of an example; longer ones are cut at the end and counted; 0: the model's context, at most 2048");
-    v("batch_size", batch_size, "examples in a step");
-    v("epochs", epochs, "passes over the examples");
-    v("max_steps", max_steps, "steps; above 0 it replaces epochs");
+      "tokens of an example; longer ones are cut at the end and counted; 0: the model's context, at most 2048",
+      {.low = 0});
+    v("batch_size", batch_size, "examples in a step", {.low = 1});
+    v("epochs", epochs, "passes over the examples", {.high = 1e6, .above = 0});
+    v("max_steps", max_steps, "steps; above 0 it replaces epochs", {.low = 0, .high = 1e7});
     v("max_flops", max_flops,
-      "training FLOPs; above 0 it replaces epochs, so that two runs can be given the same compute");
+      "training FLOPs; above 0 it replaces epochs, so that two runs can be given the same compute",
+      {.low = 0, .high = 1e27});
     v("seed", seed, "of the order of examples and of new weights");
     v("optimizer", optimizer, "");
     v("schedule", schedule, "");
     v("lora", lora, "");
     v("scratch", scratch, "");
     v("micro_tokens", micro_tokens,
-      "tokens that pass through the model at once; changes memory and speed, and results by rounding only");
-    v("threads", threads, "0: all that this process may use");
+      "tokens that pass through the model at once; changes memory and speed, and results by rounding only", {.low = 1});
+    v("threads", threads, "0: all that this process may use", {.low = 0, .high = 4096});
     v("checkpoint", checkpoint, "");
   }
 };

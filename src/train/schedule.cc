@@ -7,10 +7,7 @@
 namespace retort::train {
 
 Status check(const ScheduleOptions& o) {
-  if (o.shape != "cosine" && o.shape != "wsd" && o.shape != "constant")
-    return fail(Code::Invalid, "schedule.shape `{}` is unknown; choose cosine, wsd or constant", o.shape);
-  for (const auto& [value, name] : {std::pair{o.warmup, "warmup"}, {o.decay, "decay"}, {o.floor, "floor"}})
-    if (!(value >= 0 && value <= 1)) return fail(Code::Invalid, "schedule.{} {} is outside 0 to 1", name, value);
+  RETORT_TRY(check_options(o, "schedule"));
   if (o.shape == "wsd" && o.warmup + o.decay > 1)
     return fail(Code::Invalid, "schedule.warmup {} and schedule.decay {} together pass 1", o.warmup, o.decay);
   return {};

@@ -266,24 +266,7 @@ void sum_up(Report& report) {
 }  // namespace
 
 Status check(const Options& o) {
-  if (o.method != "full" && o.method != "lora")
-    return fail(Code::Invalid, "method `{}` is unknown; choose full or lora", o.method);
-  if (o.format != "think" && o.format != "plain" && o.format != "answer")
-    return fail(Code::Invalid, "format `{}` is unknown; choose think, plain or answer", o.format);
-  for (const auto& [value, name] : {std::pair{o.batch_size, "batch_size"}, {o.micro_tokens, "micro_tokens"}})
-    if (value < 1) return fail(Code::Invalid, "{} {} must be 1 or more", name, value);
-  if (o.max_length < 0)
-    return fail(Code::Invalid, "max_length {} must be 0 (the model's context) or more", o.max_length);
-  if (!(o.epochs > 0)) return fail(Code::Invalid, "epochs {} must be above 0", o.epochs);
-  if (o.max_steps < 0) return fail(Code::Invalid, "max_steps {} must be 0 (off) or more", o.max_steps);
-  if (!(o.max_flops >= 0)) return fail(Code::Invalid, "max_flops {} must be 0 (off) or more", o.max_flops);
-  if (o.threads < 0) return fail(Code::Invalid, "threads {} must be 0 (all) or more", o.threads);
-  const OptimizerOptions& a = o.optimizer;
-  for (const auto& [value, name] : {std::pair{a.beta1, "beta1"}, {a.beta2, "beta2"}})
-    if (!(value >= 0 && value < 1)) return fail(Code::Invalid, "optimizer.{} {} is outside 0 to below 1", name, value);
-  for (const auto& [value, name] :
-       {std::pair{a.lr, "lr"}, {a.weight_decay, "weight_decay"}, {a.clip, "clip"}, {a.eps, "eps"}})
-    if (!(value >= 0)) return fail(Code::Invalid, "optimizer.{} {} must be 0 or more", name, value);
+  RETORT_TRY(check_options(o));
   return check(o.schedule);
 }
 
@@ -334,6 +317,10 @@ Result<Report> run(const Options& given, const Task& task, Source<Example>& sour
                 student.config.max_context);
   RETORT_ASSIGN(std::vector<Sample> samples, make_samples(examples, student.maker, options, report.data));
 
+  if (report.data.cut * 2 > report.data.examples)
+    log::warn("{} of {} examples are cut at {} tokens, {} tokens are lost; raise `max_length` where that is not meant",
+              report.data.cut, report.data.examples, options.max_length, report.data.cut_tokens);
+
   BackendSpec spec;
   spec.shape = shape(student.config);
   if (lora) spec.lora = {options.lora.rank, options.lora.alpha, options.lora.targets};
@@ -351,6 +338,8 @@ Result<Report> run(const Options& given, const Task& task, Source<Example>& sour
   if (lora) start_adapters(backend->part(Part::Weights), backend->layout(), options.seed);
 
   Plan plan(std::move(samples), options, model_shape, lora_shape);
+  if (plan.steps() > kMostSteps)
+    return fail(Code::Invalid, "that is more than {} steps; lower `epochs`, `max_steps` or `max_flops`", kMostSteps);
   Workspace workspace(out + ".training", env);
   RETORT_ASSIGN(Journal journal, workspace.open(mark, {backend->part(Part::Weights), backend->part(Part::FirstMoment),
                                                        backend->part(Part::SecondMoment)}));
