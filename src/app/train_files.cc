@@ -91,7 +91,7 @@ Status TrainJob::check(Env&) const {
   if (!from_scratch && !tokenizer.empty())
     return fail(Code::Invalid, "`tokenizer` is of a student from scratch; leave it out, {} brings its own", base);
   if (from_scratch && options.method == "lora")
-    return fail(Code::Invalid, "`method` lora needs a `base` model; give one or choose full");
+    return fail(Code::Invalid, "`method` lora needs a base model; give `base`, or choose full");
   return {};
 }
 
