@@ -44,6 +44,7 @@ Result<eval::Summary> grade(const EvalJob& job, const JobPlace& place, std::vect
   context.partial = place.work + "/scores.partial.jsonl";
   RETORT_ASSIGN(context.identity, answerer.identity(env));
   context.cancel = place.cancel;
+  context.limit_ends = answerer.local() == nullptr;
   context.progress = [&](int64_t done, int64_t) { bar.update(done); };
   const std::string partial = context.partial;
   RETORT_ASSIGN(const auto kept, create_jsonl<Score>(place.out + "/scores.jsonl", env));

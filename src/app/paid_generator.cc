@@ -15,7 +15,11 @@ std::string record_of(const model::Reply& reply) {
   return to_text({{"model", reply.model},
                   {"reasoning", choice.reasoning},
                   {"content", choice.content},
-                  {"finish_reason", choice.finish_reason}});
+                  {"finish_reason", choice.finish_reason},
+                  {"usage",
+                   {{"prompt_tokens", reply.usage.prompt_tokens},
+                    {"completion_tokens", reply.usage.completion_tokens},
+                    {"reasoning_tokens", reply.usage.reasoning_tokens}}}});
 }
 
 Result<model::Reply> reply_of(const std::string& record) {
@@ -27,6 +31,11 @@ Result<model::Reply> reply_of(const std::string& record) {
   RETORT_ASSIGN(choice.content, need_string(json, "content"));
   RETORT_ASSIGN(choice.finish_reason, need_string(json, "finish_reason"));
   reply.choices.push_back(std::move(choice));
+  if (const Json* usage = find(json, "usage")) {
+    RETORT_ASSIGN(reply.usage.prompt_tokens, get_int(*usage, "prompt_tokens", 0));
+    RETORT_ASSIGN(reply.usage.completion_tokens, get_int(*usage, "completion_tokens", 0));
+    RETORT_ASSIGN(reply.usage.reasoning_tokens, get_int(*usage, "reasoning_tokens", 0));
+  }
   return reply;
 }
 
@@ -54,11 +63,8 @@ PaidGenerator::~PaidGenerator() {
 Result<std::optional<model::Reply>> PaidGenerator::stored(Waiting& waiting) {
   const model::Request& request = waiting.request;
   const model::Sampling& s = request.sampling;
-  Json params = {{"model", inner_.name()},
-                 {"whom", use_.whom},
-                 {"temperature", s.temperature},
-                 {"top_p", s.top_p},
-                 {"max_tokens", s.max_tokens}};
+  Json params = {{"model", inner_.name()}, {"whom", use_.whom}, {"temperature", s.temperature}, {"top_p", s.top_p},
+                 {"top_k", s.top_k},       {"stop", s.stop},    {"max_tokens", s.max_tokens}};
   if (s.seed) params["seed"] = *s.seed;
   const std::lock_guard lock(mutex_);
   if (!asked_.empty()) params["asked"] = fmt::format("{}/{}", asked_, number_++);

@@ -89,8 +89,8 @@ struct Mailbox {
 // Asks for every open (prompt, sample) and hands each reply to `take`.
 class Round {
  public:
-  Round(const Options& options, model::Generator& generator, Env& env, const Cancel& cancel)
-      : options_(options), generator_(generator), env_(env), cancel_(cancel) {}
+  Round(const Options& options, model::Generator& generator, Env& env, const Cancel& cancel, bool limit_ends)
+      : options_(options), generator_(generator), env_(env), cancel_(cancel), limit_ends_(limit_ends) {}
 
   // `make` builds the request of a task; `take` gets each final reply or refusal, in any order. After an error the
   // requests in flight are stopped and awaited.
@@ -160,8 +160,9 @@ class Round {
   }
 
   // Replies, and refusals that no retry would change.
-  static bool settled(const Done& done) {
-    return done.reply.ok() || done.reply.error().code == Code::Invalid || done.reply.error().code == Code::Limit;
+  bool settled(const Done& done) const {
+    if (done.reply.ok() || done.reply.error().code == Code::Invalid) return true;
+    return done.reply.error().code == Code::Limit && !limit_ends_;
   }
 
   // Ends what is in flight and waits for it; what had been answered by then is taken, not lost.
@@ -183,6 +184,7 @@ class Round {
   model::Generator& generator_;
   Env& env_;
   const Cancel& cancel_;
+  const bool limit_ends_;
   Cancel stop_;
   std::shared_ptr<Mailbox> box_ = std::make_shared<Mailbox>();
   std::vector<std::pair<size_t, int64_t>> waiting_;  // task, due time
@@ -246,7 +248,7 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
     if (!present[task] && !prompts[task / samples].answer.empty()) open.push_back(task);
   const int64_t total = done + static_cast<int64_t>(open.size());
 
-  Round round(options, generator, env, context.cancel);
+  Round round(options, generator, env, context.cancel, context.limit_ends);
   const Status asked = round.run(
       std::move(open),
       [&](size_t task) { return request_for(prompts[task / samples], options, static_cast<int>(task % samples)); },

@@ -64,13 +64,16 @@ struct Context {
   std::string partial;
   std::string identity;  // of the weights, where the generator's name does not tell models apart
   Cancel cancel;
+  // A Limit is the cap's or the account's, not one prompt's fault (as of a prompt that is too long here): it ends the
+  // run.
+  bool limit_ends = false;
   std::function<void(int64_t done, int64_t total)> progress;  // may be empty; called from the caller's thread
 };
 
 // Runs the stage; kept records come by prompt, then sample. Prompts without a reference answer are rejected
 // ("no_reference"), as are those the model refuses to take ("refused", as for an over-long prompt). Closes neither
 // sink. `limit` is applied by whoever opens the files. Errors: Invalid (options, a prompt id seen twice), Unavailable
-// (after the retries), Cancelled, and what source and sinks return.
+// (after the retries), Limit (where `limit_ends`), Cancelled, and what source and sinks return.
 Result<Tally> run(const Options& options, Source<Prompt>& prompts, Sink<Score>& kept, Sink<Reject>& dropped,
                   model::Generator& generator, Env& env, Context context = {});
 
