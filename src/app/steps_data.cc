@@ -168,7 +168,7 @@ Result<Forecast> forecast_curate(const StepContext& context) {
 }  // namespace
 
 StepKind collect_step() {
-  StepKind kind = kind_of<CollectJob>("collect", 1);
+  StepKind kind = kind_of<CollectJob>("collect", 2);
   kind.forecast = forecast_collect;
   kind.run = run_collect;
   kind.keep = {"collect.sqlite", "teacher.jsonl", "asked.json", "before-"};

@@ -300,7 +300,7 @@ StepKind train_step() {
 }
 
 StepKind eval_step() {
-  StepKind kind = kind_of<EvalJob>("eval", 1);
+  StepKind kind = kind_of<EvalJob>("eval", 2);
   kind.forecast = forecast_eval;
   kind.run = run_eval;
   kind.keep = {"eval.sqlite"};

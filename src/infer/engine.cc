@@ -7,6 +7,7 @@
 #include <limits>
 #include <mutex>
 #include <thread>
+#include <unordered_set>
 
 #include "base/env.h"
 #include "base/random.h"
@@ -71,6 +72,7 @@ struct Engine::State {
   std::string name;
   std::vector<int32_t> eos;
   int64_t page_limit = 0;
+  size_t longest_token = 0;  // in bytes of text; 0: not known, as the tokenizer may drop some
 
   std::mutex mutex;
   std::condition_variable wake;
@@ -85,6 +87,7 @@ struct Engine::State {
   Workspace workspace;
 
   Status prepare(Job& job, uint64_t number);
+  Status check_length(std::string_view text) const;
   void run();
   void admit();
   void step();
@@ -100,10 +103,15 @@ struct Engine::State {
 Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const model::Model> model, const Options& options) {
-  if (options.max_batch < 1 || options.prefill_chunk < 1 || options.threads < 0 || options.kv_limit_mib < 1)
+  constexpr int64_t kMostMib = std::numeric_limits<int64_t>::max() >> 20;
+  constexpr int kMostThreads = 1024;  // more than any machine has; each has a stack
+  if (options.max_batch < 1 || options.prefill_chunk < 1 || options.threads < 0 || options.threads > kMostThreads ||
+      options.kv_limit_mib < 1 || options.kv_limit_mib > kMostMib)
     return fail(Code::Invalid,
-                "max_batch {}, prefill_chunk {} and kv_limit_mib {} must be at least 1, threads {} at least 0",
-                options.max_batch, options.prefill_chunk, options.kv_limit_mib, options.threads);
+                "max_batch {} and prefill_chunk {} must be at least 1, kv_limit_mib {} between 1 and {}, threads {} "
+                "between 0 and {}",
+                options.max_batch, options.prefill_chunk, options.kv_limit_mib, kMostMib, options.threads,
+                kMostThreads);
   auto pool = std::make_shared<TaskPool>(options.threads);
   RETORT_ASSIGN(auto network, Network::create(model, pool, options.max_context));
   auto state = std::make_unique<State>();
@@ -116,6 +124,13 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const model::Mode
                 (KvCache::page_bytes({config.kv_heads, config.head_dim}, config.layers) >> 20) + 1);
   state->eos = config.eos_ids;
   if (state->eos.empty() && model->tokenizer.eos_id() >= 0) state->eos.push_back(model->tokenizer.eos_id());
+  const model::TokenizerSpec& spec = model->tokenizer.spec();
+  const bool drops =
+      std::any_of(spec.added.begin(), spec.added.end(), [](const auto& t) { return t.lstrip || t.rstrip; });
+  if (!drops && spec.unk_token.empty()) {
+    for (int32_t id = 0; id < model->tokenizer.vocab_size(); ++id)
+      state->longest_token = std::max(state->longest_token, model->tokenizer.token_bytes(id).size());
+  }
   state->options = options;
   state->name = options.name.empty() ? model->name : options.name;
   state->network = std::move(network);
@@ -157,9 +172,20 @@ void Engine::submit(model::Request request, model::Callbacks callbacks, Cancel c
   state_->wake.notify_all();
 }
 
+// A text that no tokens of the context can hold is refused before time is spent on tokenising it.
+Status Engine::State::check_length(std::string_view text) const {
+  constexpr size_t kComposed = 4;  // normalisation makes a text this many times shorter at most
+  if (longest_token == 0) return {};
+  const size_t least = text.size() / kComposed / longest_token, context = static_cast<size_t>(network->max_context());
+  if (least < context) return {};
+  return fail(Code::Limit, "prompt has at least {} tokens ({} bytes), the context holds {}; shorten it", least,
+              text.size(), context);
+}
+
 // Tokens, limits and seed of a request.
 Status Engine::State::prepare(Job& job, uint64_t number) {
   const model::Request& r = job.request;
+  if (job.cancel.requested()) return fail(Code::Cancelled, "the request was cancelled");
   RETORT_TRY(check_sampling(r.sampling));
   if (r.n < 1 || r.n > kMaxChoices) return fail(Code::Invalid, "n {} is outside 1 to {}", r.n, kMaxChoices);
   if (r.top_logprobs > network->vocabulary())
@@ -167,12 +193,15 @@ Status Engine::State::prepare(Job& job, uint64_t number) {
   if (!r.prompt_ids.empty()) {
     job.prompt = r.prompt_ids;
   } else if (r.prompt) {
+    RETORT_TRY(check_length(*r.prompt));
     job.prompt = model->tokenizer.encode_prompt(*r.prompt);
   } else {
     RETORT_ASSIGN(const model::ChatTemplate* chat, model::need_chat_template(*model));
     const Json variables = model::chat_variables(r.messages, true, model->tokenizer.bos_token(),
                                                  model->tokenizer.eos_token(), r.template_variables);
     RETORT_ASSIGN(const std::string text, chat->render(variables, {system_env().wall_us(), {}}));
+    if (job.cancel.requested()) return fail(Code::Cancelled, "the request was cancelled");
+    RETORT_TRY(check_length(text));
     job.prompt = model->tokenizer.encode(text, false);  // the template wrote its own BOS
     job.split_thought = true;
     job.in_thought = trim(text).ends_with(kThinkMark);
@@ -245,11 +274,11 @@ void Engine::State::fail_job(std::shared_ptr<Job> job, Error error) {
 }
 
 int64_t Engine::State::pages_in_use() const {
-  int64_t pages = 0;  // shared pages count for each sharer: an upper bound
-  for (const auto& sequence : active) pages += sequence->cache.pages();
+  std::unordered_set<const float*> pages;  // choices share their prompt's
+  for (const auto& sequence : active) sequence->cache.list_pages(pages);
   for (const auto& job : waiting)
-    if (job->prompt_cache) pages += job->prompt_cache->pages();
-  return pages;
+    if (job->prompt_cache) job->prompt_cache->list_pages(pages);
+  return static_cast<int64_t>(pages.size());
 }
 
 // Starts choices in the order of their requests while there is room. A request's first choice runs the prompt; the
@@ -262,7 +291,8 @@ void Engine::State::admit() {
     });
     if (!prompt_running) {
       while (job->started < job->request.n && static_cast<int>(active.size()) < options.max_batch) {
-        const int needed = pages_for(static_cast<int>(job->prompt.size()) + 1);
+        // A copy of the prompt's cache writes to the page that its next position is on.
+        const int needed = job->prompt_cache ? 1 : pages_for(static_cast<int>(job->prompt.size()) + 1);
         if (!active.empty() && pages_in_use() + needed > page_limit) break;
         start_choice(job);
         if (!job->prompt_cache) break;
@@ -303,8 +333,8 @@ void Engine::State::start_choice(const std::shared_ptr<Job>& job) {
 // Room for `count` more positions; takes the pages of the youngest others where they have run out. Those run their
 // tokens again later, to the same bits.
 bool Engine::State::make_room(Sequence& sequence, int count) {
-  const int needed = pages_for(sequence.cached + count) - sequence.cache.pages();
-  while (needed > 0 && pages_in_use() + needed > page_limit) {
+  for (int needed;
+       (needed = sequence.cache.pages_to_make(sequence.cached, count)) > 0 && pages_in_use() + needed > page_limit;) {
     Sequence* victim = nullptr;
     for (const auto& other : active)
       if (other.get() != &sequence && other->cached > 0) victim = other.get();
@@ -374,7 +404,7 @@ void Engine::State::step() {
         if (s.job->request.prompt_logprobs && !s.prompt_done) count = std::min(count, kScoredChunk);
       }
       // A sequence that this pass already holds must keep its cache, so room is made only by those not fed yet.
-      const int needed = pages_for(s.cached + count) - s.cache.pages();
+      const int needed = s.cache.pages_to_make(s.cached, count);
       if (needed > 0 && pages_in_use() + needed > page_limit) {
         if (!rows.empty() || !make_room(s, count)) continue;
       }
@@ -433,14 +463,17 @@ void Engine::State::step() {
 // Takes the next token of a choice: ends it or extends its text.
 void Engine::State::accept(Sequence& s, model::Token token) {
   Job& job = *s.job;
-  if (std::find(eos.begin(), eos.end(), token.id) != eos.end()) return finish_choice(s, "stop", {}, {});
-  s.ids.push_back(token.id);
   ++job.reply.usage.completion_tokens;
+  if (std::find(eos.begin(), eos.end(), token.id) != eos.end()) {
+    token.is_text = false;
+    return finish_choice(s, "stop", {}, {std::move(token)});
+  }
+  s.ids.push_back(token.id);
   if (s.text.in_thought()) ++job.reply.usage.reasoning_tokens;
   // Special tokens steer; they are not text. The marks of a thought are, however they are declared.
-  const bool shown = !model->tokenizer.is_special(token.id) || token.bytes == kThinkMark || token.bytes == "</think>";
+  token.is_text = !model->tokenizer.is_special(token.id) || token.bytes == kThinkMark || token.bytes == "</think>";
   TextPiece piece;
-  const bool stopped = s.text.push(shown ? std::string_view(token.bytes) : std::string_view(), piece);
+  const bool stopped = s.text.push(token.is_text ? std::string_view(token.bytes) : std::string_view(), piece);
   std::vector<model::Token> tokens;
   tokens.push_back(std::move(token));
   const bool full = static_cast<int>(s.ids.size() - job.prompt.size()) >= job.max_tokens;

@@ -1,10 +1,13 @@
 // The engine on a small random model: whatever is in the batch, however the prompt is cut, with any number of threads
 // and with caches taken away and recomputed, a request's tokens and log-probabilities have the same bits. Against
 // transformers on real weights: tests/test_engine.py.
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <future>
+#include <limits>
 #include <map>
+#include <numeric>
 
 #include <gtest/gtest.h>
 
@@ -15,6 +18,7 @@
 #include "infer/sampler.h"
 #include "infer/scorer.h"
 #include "infer/text_stream.h"
+#include "kernels/isa.h"
 #include "model/bpe.h"
 #include "model/chat_template.h"
 
@@ -199,6 +203,101 @@ TEST(Engine, LogprobsEqualTheScorersBitForBit) {
   }
 }
 
+// A policy learns to stop from the end token's log-probability, and who scores drops the last entry to be rid of it.
+TEST(Engine, TheEndTokenIsOfTheReplyAndNotOfTheText) {
+  auto r = request(7, 11, 60);
+  r.n = 64;
+  r.sampling.temperature = 2;
+  auto e = engine();
+  std::vector<size_t> streamed(64);
+  std::promise<Result<model::Reply>> done;
+  e->submit(r,
+            {[&](const model::Delta& d) { streamed[static_cast<size_t>(d.index)] += d.tokens.size(); },
+             [&](Result<model::Reply> reply) { done.set_value(std::move(reply)); }},
+            {});
+  const auto reply = done.get_future().get();
+  ASSERT_TRUE(reply.ok());
+  int ended = 0;
+  int64_t tokens = 0;
+  for (const auto& choice : reply->choices) {
+    tokens += static_cast<int64_t>(choice.tokens.size());
+    EXPECT_EQ(streamed[static_cast<size_t>(choice.index)], choice.tokens.size());
+    if (choice.finish_reason != "stop") continue;
+    ++ended;
+    const model::Token& last = choice.tokens.back();
+    EXPECT_EQ(last.id, kEos);
+    EXPECT_EQ(last.bytes, "<eos>");
+    EXPECT_FALSE(last.is_text);
+    EXPECT_EQ(choice.text.find("<eos>"), std::string::npos);
+    std::vector<int32_t> ids = r.prompt_ids;
+    for (const auto& t : choice.tokens) ids.push_back(t.id);
+    const auto scores = score(e->network(), ids, 3);
+    ASSERT_TRUE(scores.ok());
+    EXPECT_EQ(static_cast<float>(scores->back().logprob), last.logprob);
+    EXPECT_EQ(last.top.size(), 3u);
+  }
+  EXPECT_GT(ended, 0);
+  EXPECT_EQ(reply->usage.completion_tokens, tokens);
+}
+
+// The choices of a request share its prompt's pages, so they count once against the limit: all run at once.
+TEST(Engine, ChoicesOfALongPromptFitTheMemoryThatTheyShare) {
+  auto r = request(600, 3, 12);
+  r.n = 7;
+  r.sampling.temperature = 0.5;
+  const std::string want = alone(r);
+  Options o;
+  o.kv_limit_mib = 1;
+  const int64_t pages = (o.kv_limit_mib << 20) / KvCache::page_bytes({2, 8}, 2);
+  const int64_t prompt_pages = (600 + kernels::kPagePositions - 1) / kernels::kPagePositions;
+  ASSERT_LT(pages, 7 * prompt_pages) << "all would fit unshared";
+  ASSERT_GE(pages, prompt_pages + 7);
+  auto e = engine(o);
+  std::vector<int> made(7);
+  bool together = false;
+  std::promise<Result<model::Reply>> done;
+  e->submit(r,
+            {[&](const model::Delta& d) {
+               made[static_cast<size_t>(d.index)] += static_cast<int>(d.tokens.size());
+               together |= std::all_of(made.begin(), made.end(), [](int n) { return n > 0 && n < 12; });
+             },
+             [&](Result<model::Reply> reply) { done.set_value(std::move(reply)); }},
+            {});
+  const auto reply = done.get_future().get();
+  ASSERT_TRUE(reply.ok());
+  EXPECT_EQ(fingerprint(*reply), want);
+  EXPECT_TRUE(together) << "some choices waited for others to end";
+}
+
+TEST(Engine, ManyChoicesOfLongPromptsUnderATightLimitKeepTheirBits) {
+  std::vector<model::Request> requests;
+  for (uint64_t i = 0; i < 4; ++i) {
+    requests.push_back(request(static_cast<int>(500 + 20 * i), i, 30));  // some grow into one more page
+    requests.back().n = static_cast<int>(1 + 2 * i);
+  }
+  requests[2].prompt_logprobs = true;
+  std::vector<std::string> want;
+  for (const auto& r : requests) want.push_back(alone(r));
+  Options o;
+  o.kv_limit_mib = 1;
+  for (const int chunk : {64, 1000}) {
+    o.prefill_chunk = chunk;
+    auto e = engine(o);
+    EXPECT_EQ(together(*e, requests), want) << chunk;
+  }
+}
+
+TEST(Engine, RefusesOptionsThatNoMachineHas) {
+  Options threads, memory;
+  threads.threads = 100'000;
+  memory.kv_limit_mib = std::numeric_limits<int64_t>::max();
+  for (const Options& o : {threads, memory}) {
+    const auto made = Engine::create(tiny_model(), o);
+    ASSERT_FALSE(made.ok());
+    EXPECT_EQ(made.error().code, Code::Invalid);
+  }
+}
+
 TEST(Engine, DeltasAddUpAndStopEndsTheTextBeforeIt) {
   auto r = request(10, 3, 60);
   r.sampling.temperature = 1.5;
@@ -356,6 +455,47 @@ TEST(Sampler, FollowsTheDistribution) {
   EXPECT_EQ(seen.size(), 2u);
   s.top_p = 0.3;  // the first alone reaches it
   EXPECT_EQ(counts(s).size(), 1u);
+}
+
+TEST(Sampler, LargestAreThoseThatSortingPutsFirst) {
+  Random random(4);
+  for (const int n : {1, 2, 17, 300}) {
+    std::vector<float> values(static_cast<size_t>(n));
+    for (float& v : values) v = static_cast<float>(random.below(20));  // many equals
+    std::vector<int32_t> want(values.size());
+    std::iota(want.begin(), want.end(), 0);
+    std::stable_sort(want.begin(), want.end(), [&](int32_t a, int32_t b) {
+      return values[static_cast<size_t>(a)] > values[static_cast<size_t>(b)];
+    });
+    for (const size_t k : {0, 1, 2, 16, 299, 1000}) {
+      const std::vector<int32_t> first(want.begin(),
+                                       want.begin() + static_cast<std::ptrdiff_t>(std::min(k, want.size())));
+      ASSERT_EQ(largest(values, k), first) << n << " " << k;
+    }
+  }
+}
+
+// The exponential is the kernels' own, so what is drawn depends on neither the C library nor the CPU.
+TEST(Sampler, DrawsTheSameWithEveryIsa) {
+  Random random(6);
+  std::vector<float> logits(5000);
+  for (float& v : logits) v = 4 * static_cast<float>(random.normal());
+  std::vector<std::vector<int32_t>> drawn;
+  for (const kernels::Isa* isa : kernels::compiled_isas()) {
+    if (!isa->supported()) continue;
+    ASSERT_TRUE(kernels::force_isa(isa->name).ok());
+    drawn.emplace_back();
+    for (int i = 0; i < 400; ++i) {
+      model::Sampling s;
+      s.temperature = i % 4 == 3 ? 1e-320 : 0.25 * (1 + i % 7);
+      s.top_k = i % 3 == 0 ? 50 : 0;
+      s.top_p = i % 5 == 0 ? 0.99 : 1;
+      drawn.back().push_back(sample(logits, s, 9, 0, i));
+    }
+  }
+  ASSERT_TRUE(kernels::force_isa("").ok());
+  for (const auto& one : drawn) EXPECT_EQ(one, drawn[0]);
+  EXPECT_EQ(drawn[0][3], std::max_element(logits.begin(), logits.end()) - logits.begin());  // next to no temperature
 }
 
 TEST(TextStream, PiecesAddUpWhateverTheBorders) {

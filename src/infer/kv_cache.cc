@@ -35,6 +35,18 @@ Status KvCache::prepare(int first, int count) {
   return {};
 }
 
+int KvCache::pages_to_make(int first, int count) const {
+  const int end = (first + count - 1) / kernels::kPagePositions;
+  int made = 0;
+  for (int page = first / kernels::kPagePositions; page <= end; ++page)
+    if (page >= pages() || pages_[static_cast<size_t>(page)].use_count() > 1) ++made;
+  return made;
+}
+
+void KvCache::list_pages(std::unordered_set<const float*>& out) const {
+  for (const auto& page : pages_) out.insert(page.get());
+}
+
 void KvCache::truncate(int positions) {
   const int keep = (positions + kernels::kPagePositions - 1) / kernels::kPagePositions;
   if (keep < pages()) pages_.resize(static_cast<size_t>(keep));

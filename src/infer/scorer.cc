@@ -3,8 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <numeric>
 
+#include "infer/sampler.h"
 #include "kernels/isa.h"
 
 namespace retort::infer {
@@ -15,20 +15,11 @@ double logprob_of(std::span<const float> logits, int32_t id) {
 }
 
 std::vector<TokenScore> top_logprobs(std::span<const float> logits, int k) {
-  std::vector<int32_t> ids(logits.size());
-  std::iota(ids.begin(), ids.end(), 0);
-  const auto count = static_cast<std::ptrdiff_t>(std::min<size_t>(static_cast<size_t>(std::max(k, 0)), ids.size()));
-  if (count == 0) return {};
-  std::partial_sort(ids.begin(), ids.begin() + count, ids.end(), [&](int32_t a, int32_t b) {
-    const float x = logits[static_cast<size_t>(a)], y = logits[static_cast<size_t>(b)];
-    return x != y ? x > y : a < b;
-  });
-  const double total = kernels::isa().log_sum_exp(logits.data(), static_cast<int>(logits.size()), 1.0f);
   std::vector<TokenScore> out;
-  for (std::ptrdiff_t i = 0; i < count; ++i) {
-    const int32_t id = ids[static_cast<size_t>(i)];
+  if (k <= 0) return out;
+  const double total = kernels::isa().log_sum_exp(logits.data(), static_cast<int>(logits.size()), 1.0f);
+  for (const int32_t id : largest(logits, static_cast<size_t>(k)))
     out.push_back({id, static_cast<double>(logits[static_cast<size_t>(id)]) - total});
-  }
   return out;
 }
 

@@ -59,22 +59,27 @@ struct FakeGenerator::State {
   std::atomic<int64_t> cancelled{0}, tokens{0};
   std::thread thread;
 
-  static void say(Job& job, size_t i, std::string_view bytes, bool last) {
+  static void say(Job& job, size_t i, std::string_view bytes, bool last, std::string_view ended_by = {}) {
     Delta delta;
     delta.index = static_cast<int>(i);
     delta.text = bytes;
     if (!bytes.empty()) job.splitters[i].feed(bytes, delta.reasoning, delta.content);
     if (last) job.splitters[i].finish(delta.reasoning, delta.content);
+    if (!ended_by.empty()) {
+      ++job.reply.usage.completion_tokens;
+      if (job.request.top_logprobs >= 0) delta.tokens.push_back(make_token(ended_by, job.request.top_logprobs));
+      if (!delta.tokens.empty()) delta.tokens.back().is_text = false;
+    }
     Choice& choice = job.reply.choices[i];
     if (!bytes.empty()) {
       if (job.request.top_logprobs >= 0) delta.tokens.push_back(make_token(bytes, job.request.top_logprobs));
       ++job.reply.usage.completion_tokens;
-      choice.tokens.insert(choice.tokens.end(), delta.tokens.begin(), delta.tokens.end());
     }
+    choice.tokens.insert(choice.tokens.end(), delta.tokens.begin(), delta.tokens.end());
     choice.text += delta.text;
     choice.reasoning += delta.reasoning;
     choice.content += delta.content;
-    const bool any = !delta.text.empty() || !delta.reasoning.empty() || !delta.content.empty();
+    const bool any = !delta.text.empty() || !delta.reasoning.empty() || !delta.content.empty() || !delta.tokens.empty();
     if (any && job.callbacks.on_delta) job.callbacks.on_delta(delta);
   }
 
@@ -98,8 +103,9 @@ struct FakeGenerator::State {
       const int limit = job.request.sampling.max_tokens;
       const bool full = limit > 0 && static_cast<int>(utf8_length(choice.text)) >= limit;
       if (rest.empty() || full) {
-        say(job, i, "", true);
-        choice.finish_reason = full && !rest.empty() ? "length" : job.script.finish_reason;
+        const bool cut = full && !rest.empty();
+        say(job, i, "", true, cut ? "" : job.script.end_token);
+        choice.finish_reason = cut ? "length" : job.script.finish_reason;
         continue;
       }
       open = true;

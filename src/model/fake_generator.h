@@ -17,7 +17,8 @@ struct FakeAnswer {
   std::vector<std::string> texts;  // choice i gets texts[i % size]; each UTF-8 character is a token
   std::string finish_reason = "stop";
   int64_t prompt_tokens = 1;
-  int64_t step_us = 0;  // pause before each token
+  int64_t step_us = 0;    // pause before each token
+  std::string end_token;  // its name: a token that ends the text without being part of it; "": none
 };
 
 class FakeGenerator final : public Generator {

@@ -47,6 +47,8 @@ struct TokenChoice {
 
 struct Token : TokenChoice {
   std::vector<TokenChoice> top;  // likeliest first; empty where not asked
+  // False for a special token that was generated: `bytes` is then its name ("<|im_end|>"), and no text holds it.
+  bool is_text = true;
 };
 
 struct Choice {
@@ -55,7 +57,9 @@ struct Choice {
   std::string reasoning;  // the thought, marks removed; "" where there is none (always for `prompt` and `prompt_ids`)
   std::string content;    // the text without the thought
   std::string finish_reason;  // "stop", "length", "cancelled"; an API's other words are kept
-  std::vector<Token> tokens;  // completion tokens; empty from an API that gives no log-probabilities
+  // Completion tokens, as many as usage counts: the end token that the model chose is the last, with its
+  // log-probability like any other. Empty from an API that gives no log-probabilities.
+  std::vector<Token> tokens;
 };
 
 struct Reply {

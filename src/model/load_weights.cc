@@ -165,7 +165,7 @@ Result<Weights> load_directory(const ModelPath& source) {
   const fs::path folder = source.path;
   Weights weights;
   weights.path = source.path;
-  weights.name = source.name;
+  weights.name = to_utf8(source.name);
   weights.format = "huggingface";
   RETORT_ASSIGN(const Json json, read_json(folder / "config.json"));
   auto config = parse_config(json);
@@ -249,8 +249,7 @@ Result<Weights> load_gguf(const ModelPath& source) {
   Weights weights;
   weights.path = source.path;
   weights.format = "gguf";
-  RETORT_ASSIGN(const std::string name, gguf.metadata.get_string("general.name", ""));
-  weights.name = name.empty() ? source.name : to_utf8(name);
+  weights.name = to_utf8(source.name);
 
   Loaded loaded;
   bool tied = true;

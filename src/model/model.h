@@ -26,8 +26,10 @@ namespace retort::model {
 
 // The part of a model that needs no text: what training from a base or `inspect` asks for.
 struct Weights {
-  std::string path;    // what was read: the directory or the GGUF file
-  std::string name;    // "org/name" of a cache folder, general.name of a GGUF, else the file's or folder's name
+  std::string path;  // what was read: the directory or the GGUF file
+  // "org/name" of a cache folder, else the file's name without .gguf or the folder's: what the user typed, not what a
+  // file from elsewhere says of itself.
+  std::string name;
   std::string format;  // "huggingface" or "gguf"
   Config config;
   GenerationDefaults generation;

@@ -36,6 +36,11 @@ Json byte_list(std::string_view bytes) {
   return list;
 }
 
+// What a generated token adds to the text: all its bytes, none for a special token, which is a name.
+std::string_view text_bytes(const model::Token& token) {
+  return token.is_text ? std::string_view(token.bytes) : std::string_view();
+}
+
 Json chat_logprobs(const std::vector<model::Token>& tokens) {
   Json content = Json::array();
   for (const model::Token& token : tokens) {
@@ -44,7 +49,7 @@ Json chat_logprobs(const std::vector<model::Token>& tokens) {
       top.push_back({{"token", token_text(t.bytes)}, {"logprob", number(t.logprob)}, {"bytes", byte_list(t.bytes)}});
     content.push_back({{"token", token_text(token.bytes)},
                        {"logprob", number(token.logprob)},
-                       {"bytes", byte_list(token.bytes)},
+                       {"bytes", byte_list(text_bytes(token))},
                        {"top_logprobs", std::move(top)}});
   }
   return {{"content", std::move(content)}, {"refusal", nullptr}};
@@ -58,7 +63,7 @@ struct CompletionLogprobs {
     tokens.push_back(token_text(token.bytes));
     values.push_back(number(token.logprob));
     offsets.push_back(at);
-    at += characters(token.bytes);
+    at += characters(text_bytes(token));
     if (std::isnan(token.logprob)) {  // the first token of a prompt has nothing before it
       top.push_back(nullptr);
       return;
@@ -84,6 +89,12 @@ Json chunk(const ResponseHead& head, const char* object, Json choice) {
   Json json = head_json(head, object);
   json["choices"] = Json::array({std::move(choice)});
   return json;
+}
+
+// At most `most` bytes of `text`, "..." where it has more.
+std::string shortened(std::string_view text, size_t most) {
+  if (text.size() <= most) return std::string(text);
+  return std::string(text.substr(0, utf8_complete_prefix(text.substr(0, most)))) + "...";
 }
 
 constexpr const char* kChatChunk = "chat.completion.chunk";
@@ -124,6 +135,10 @@ void read_logprobs(const Json& choice, std::vector<model::Token>& out) {
     for (const Json& entry : *content) {
       model::Token token;
       token.bytes = read_bytes(entry);
+      if (token.bytes.empty()) {  // an end token has a name and no bytes
+        token.bytes = text_of(entry, "token");
+        token.is_text = token.bytes.empty();
+      }
       token.logprob = read_logprob(find(entry, "logprob"));
       if (const Json* top = find(entry, "top_logprobs"); top != nullptr && top->is_array()) {
         for (const Json& t : *top) token.top.push_back({-1, read_bytes(t), read_logprob(find(t, "logprob"))});
@@ -191,9 +206,9 @@ void UsageReader::read(const Json& body) {
 Json encode(const ApiError& error) {
   const auto or_null = [](const std::string& s) { return s.empty() ? Json(nullptr) : Json(s); };
   return {{"error",
-           {{"message", error.message},
+           {{"message", shortened(error.message, 1000)},
             {"type", error.type},
-            {"param", or_null(error.param)},
+            {"param", or_null(shortened(error.param, 200))},
             {"code", or_null(error.code)}}}};
 }
 
@@ -214,11 +229,7 @@ ApiError decode_error(int status, std::string_view body) {
     error.code = text_of(from, "code");
   }
   if (error.message.empty()) error.message = body.empty() ? "no message" : to_utf8(body);
-  constexpr size_t kShown = 300;
-  if (error.message.size() > kShown) {
-    error.message.resize(utf8_complete_prefix(std::string_view(error.message).substr(0, kShown)));
-    error.message += "...";
-  }
+  error.message = shortened(error.message, 300);
   return error;
 }
 
