@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
-#include <ctime>
 #include <deque>
+#include <limits>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -27,9 +27,9 @@
 #include <boost/beast/http/read.hpp>
 #include <boost/beast/http/string_body.hpp>
 
-#include "base/json.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "net/http_text.h"
 #include "net/url.h"
 
 namespace retort::net {
@@ -47,28 +47,26 @@ constexpr size_t kMaxUnsentBytes = 64u << 20;
 // After a refusal the rest of the request is read over for a while, so that closing does not destroy the answer on its
 // way (a close with unread input sends a reset).
 constexpr auto kLingerTime = std::chrono::seconds(2);
+// What may come behind a request while it is answered. It is taken in, because only behind it is the connection's end.
+constexpr size_t kMaxAheadBytes = 256u << 10;
+// An HTTP/1.0 client that ended its sending has this long until it counts as gone: it cannot be asked.
+constexpr int64_t kSilentHalfCloseMs = 1000;
+constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
 
-const char* reason_phrase(int status) {
-  const auto phrase = http::obsolete_reason(static_cast<http::status>(status));
-  return phrase.empty() || phrase[0] == '<' ? "Status" : phrase.data();
-}
-
-std::string http_date() {
-  const std::time_t now = std::time(nullptr);
-  std::tm parts{};
-  gmtime_r(&now, &parts);
-  char text[40];
-  const size_t n = std::strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &parts);
-  return {text, n};
-}
-
-std::string error_json(const std::string& type, const std::string& message) {
-  return to_text({{"error", {{"message", message}, {"type", type}, {"param", nullptr}, {"code", nullptr}}}});
-}
-
-bool clean(std::string_view text) {
-  return text.find_first_of(std::string_view("\r\n\0", 3)) == std::string_view::npos;
-}
+// Bytes of bodies in memory, counted by connection and request.
+struct Lease {
+  explicit Lease(std::shared_ptr<std::atomic<int64_t>> sum) : total(std::move(sum)) {}
+  ~Lease() { *total -= held; }
+  Lease(const Lease&) = delete;
+  Lease& operator=(const Lease&) = delete;
+  int64_t grow_to(int64_t bytes) {
+    const int64_t more = bytes - held;
+    held = bytes;
+    return *total += more;
+  }
+  std::shared_ptr<std::atomic<int64_t>> total;
+  int64_t held = 0;
+};
 
 }  // namespace
 
@@ -86,6 +84,8 @@ class Connection;
 struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   ServerOptions options;
   Handler handler;
+  OnHead on_head;
+  std::shared_ptr<std::atomic<int64_t>> buffered = std::make_shared<std::atomic<int64_t>>(0);
   asio::io_context io;
   std::optional<asio::executor_work_guard<asio::io_context::executor_type>> work;
   tcp::acceptor acceptor{asio::make_strand(io)};
@@ -102,6 +102,8 @@ struct HttpServer::State : std::enable_shared_from_this<HttpServer::State> {
   bool stopped = false;                                         // guarded by mutex
 
   void accept();
+  std::shared_ptr<Connection> longest_idle();  // mutex is held
+  void keep(const std::shared_ptr<Connection>& connection);
   void after(int64_t delay_ms, std::function<void()> then);
   void remove(const std::shared_ptr<Connection>& connection);
   void count_responding(int by) {
@@ -119,12 +121,26 @@ class Connection : public std::enable_shared_from_this<Connection> {
     const auto peer = stream_.socket().remote_endpoint(ec);
     if (!ec) remote_ = fmt::format("{}:{}", peer.address().to_string(), peer.port());
     stream_.socket().set_option(tcp::no_delay(true), ec);
+    wait_for(false);
   }
 
   auto executor() { return stream_.get_executor(); }
 
+  // Who gives way first where places are short (any thread): those who wait for a request before those who send one,
+  // the longest first. 0: not at all, an answer is under way.
+  int64_t rank() const { return rank_; }
+
+  // Closes a connection whose place was given away, unless a request came meanwhile: then it stays, one too many.
+  void evict() {
+    if (closed_) return;
+    if (rank_ != 0 || server_.stopping) return lost();
+    server_.keep(shared_from_this());
+  }
+
   void read_request() {
     if (server_.stopping) return close();
+    wait_for(false);
+    head_only_ = false;
     parser_.emplace();
     parser_->header_limit(static_cast<uint32_t>(server_.options.max_header_bytes));
     parser_->body_limit(static_cast<uint64_t>(server_.options.max_body_bytes));
@@ -132,16 +148,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
     http::async_read_header(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code ec, size_t) {
       if (self->closed_) return;
       if (ec) return self->refuse(ec);
-      self->read_body();
+      self->take_head();
     });
   }
 
   // Answers without having read a request.
   void turn_away(int status, const std::string& type, const std::string& message, Headers headers = {}) {
-    begin_exchange(false);
     headers.emplace_back("Content-Type", "application/json");
-    keep_alive_ = false;
-    respond(number_, status, std::move(headers), error_json(type, message));
+    answer_unread(status, std::move(headers), error_json(type, message), false);
   }
 
   void respond(uint64_t number, int status, Headers headers, std::string body) {
@@ -199,11 +213,26 @@ class Connection : public std::enable_shared_from_this<Connection> {
  private:
   enum class End { None, KeepAlive, Close, Cut };
 
+  void wait_for(bool body) {
+    constexpr int64_t kBody = int64_t{1} << 62;
+    rank_ = std::chrono::duration_cast<std::chrono::microseconds>(Clock::now().time_since_epoch()).count() +
+            (body ? kBody : 0);
+  }
+
+  void answer_unread(int status, Headers headers, std::string body, bool keep_alive) {
+    begin_exchange(false);
+    keep_alive_ = keep_alive;
+    parser_.reset();
+    lease_.reset();
+    respond(number_, status, std::move(headers), std::move(body));
+  }
+
   void begin_exchange(bool counted) {
     ++number_;
+    rank_ = 0;
     responding_ = true;
     counted_ = counted;
-    begun_ = chunked_ = head_only_ = false;
+    begun_ = chunked_ = false;
     end_ = End::None;
     gone_ = Cancel();
     if (counted) server_.count_responding(1);
@@ -220,7 +249,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
         fmt::format("HTTP/1.{} {} {}\r\nDate: {}\r\nServer: retort\r\nConnection: {}\r\n", version_ >= 11 ? 1 : 0,
                     status, reason_phrase(status), http_date(), keep_alive_ ? "keep-alive" : "close");
     for (const auto& [name, value] : headers) {
-      if (!name.empty() && clean(name) && clean(value)) out += name + ": " + value + "\r\n";
+      if (!name.empty() && is_header_text(name) && is_header_text(value)) out += name + ": " + value + "\r\n";
     }
     return out;
   }
@@ -240,12 +269,55 @@ class Connection : public std::enable_shared_from_this<Connection> {
     close();
   }
 
+  // The head is there: is it one request, and one that is wanted?
+  void take_head() {
+    const auto& message = parser_->get();
+    version_ = static_cast<int>(message.version());
+    head_only_ = message.method() == http::verb::head;
+    request_ = ServerRequest();
+    request_.method = std::string(std::string_view(message.method_string()));
+    request_.target = std::string(std::string_view(message.target()));
+    const size_t question = request_.target.find('?');
+    request_.path = percent_decode(std::string_view(request_.target).substr(0, question));
+    if (question != std::string::npos) request_.query = request_.target.substr(question + 1);
+    for (const auto& field : message)
+      request_.headers.emplace_back(lower_ascii(std::string_view(field.name_string())),
+                                    std::string(std::string_view(field.value())));
+    request_.remote = remote_;
+    if (const std::string_view fault = ambiguity(request_.headers, version_); !fault.empty())
+      return turn_away(400, "invalid_request_error", fmt::format("malformed HTTP request: {}", fault));
+    if (server_.on_head && !admit()) return;
+    lease_ = std::make_shared<Lease>(server_.buffered);
+    read_body();
+  }
+
+  bool admit() {
+    Admission admission;
+    try {
+      admission = server_.on_head(request_);
+    } catch (const std::exception& e) {
+      turn_away(500, "server_error", std::string("a defect in retort's server: ") + e.what());
+      return false;
+    }
+    if (admission.status != 0) {
+      const bool whole = parser_->is_done();  // no body: the connection is in step
+      answer_unread(admission.status, std::move(admission.headers), std::move(admission.body),
+                    whole && parser_->get().keep_alive() && !server_.stopping);
+      return false;
+    }
+    if (admission.max_body_bytes < 0) return true;
+    const auto limit = static_cast<uint64_t>(admission.max_body_bytes);
+    parser_->body_limit(limit);
+    if (const auto length = parser_->content_length(); !length || *length <= limit) return true;
+    turn_away(413, "invalid_request_error", fmt::format("the request's body is larger than {} bytes", limit));
+    return false;
+  }
+
   void read_body() {
+    wait_for(true);
     stream_.expires_after(milliseconds(server_.options.idle_timeout_ms));
-    const auto& request = parser_->get();
-    version_ = static_cast<int>(request.version());
-    if (version_ >= 11 && lower_ascii(std::string_view(request[http::field::expect])) == "100-continue") {
-      static constexpr std::string_view kContinue = "HTTP/1.1 100 Continue\r\n\r\n";
+    parser_->eager(true);
+    if (version_ >= 11 && lower_ascii(request_.header("expect")) == "100-continue") {
       asio::async_write(stream_, asio::buffer(kContinue.data(), kContinue.size()),
                         [self = shared_from_this()](beast::error_code ec, size_t) {
                           if (ec) return self->close();
@@ -257,28 +329,65 @@ class Connection : public std::enable_shared_from_this<Connection> {
   }
 
   void read_rest() {
-    http::async_read(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code ec, size_t) {
+    if (parser_->is_done()) return handle();
+    http::async_read_some(stream_, buffer_, *parser_, [self = shared_from_this()](beast::error_code ec, size_t) {
       if (self->closed_) return;
       if (ec) return self->refuse(ec);
-      self->handle();
+      const auto held = static_cast<int64_t>(self->parser_->get().body().size());
+      if (self->lease_->grow_to(held) > self->server_.options.max_buffered_bytes)
+        return self->turn_away(
+            503, "overloaded_error",
+            fmt::format("the requests in this server's hands have more than {} bytes; try again soon",
+                        self->server_.options.max_buffered_bytes),
+            {{"Retry-After", "1"}});
+      self->read_rest();
     });
   }
 
   void handle();
 
-  // While a response is made, sees the client leave: input that reads as an end.
+  // While a response is made, sees the client leave: takes in what comes, to see the end behind it.
   void watch() {
     if (watching_) return;
     watching_ = true;
     stream_.socket().async_wait(tcp::socket::wait_read, [self = shared_from_this()](beast::error_code ec) {
       self->watching_ = false;
       if (ec || self->closed_ || !self->responding_) return;
-      char byte = 0;
-      const auto n = ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-      if (n > 0) return;  // the next request already: nothing can be seen behind it
-      if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) return self->watch();
-      self->lost();
+      self->take_ahead();
     });
+  }
+
+  void take_ahead() {
+    for (;;) {
+      const size_t room = kMaxAheadBytes - std::min(kMaxAheadBytes, buffer_.size());
+      if (room == 0) return lost();
+      const auto space = buffer_.prepare(std::min<size_t>(room, 16u << 10));
+      const auto n = ::recv(stream_.socket().native_handle(), space.data(), space.size(), MSG_DONTWAIT);
+      if (n > 0) {
+        buffer_.commit(static_cast<size_t>(n));
+        continue;
+      }
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) return watch();
+      return n == 0 ? half_closed() : lost();
+    }
+  }
+
+  // The client sends no more. One that still reads takes a byte; one that is gone resets the connection over it.
+  void half_closed() {
+    input_ended_ = true;
+    if (begun_) return;  // the answer's own bytes ask
+    if (version_ < 11) {
+      return server_.after(kSilentHalfCloseMs, [self = shared_from_this(), number = number_] {
+        asio::post(self->executor(), [self, number] {
+          if (self->number_ == number && self->responding_ && !self->begun_) self->lost();
+        });
+      });
+    }
+    stream_.socket().async_wait(tcp::socket::wait_error, [self = shared_from_this()](beast::error_code ec) {
+      if (!ec && !self->closed_ && self->responding_) self->lost();
+    });
+    push(std::string(kContinue));
   }
 
   void push(std::string bytes) {
@@ -367,6 +476,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
     boost::system::error_code ignored;
     stream_.socket().close(ignored);
     stream_.close();
+    lease_.reset();
     server_.remove(shared_from_this());
   }
 
@@ -374,11 +484,14 @@ class Connection : public std::enable_shared_from_this<Connection> {
   beast::tcp_stream stream_;
   beast::flat_buffer buffer_;
   std::optional<http::request_parser<http::string_body>> parser_;
+  std::shared_ptr<Lease> lease_;  // of the body that is being read
+  ServerRequest request_;         // whose body is being read
   std::string remote_;
+  std::atomic<int64_t> rank_{0};
   uint64_t number_ = 0;  // of the request in hand; answers to earlier ones are ignored
   int version_ = 11;
   bool keep_alive_ = true, responding_ = false, counted_ = false, begun_ = false, chunked_ = false, head_only_ = false;
-  bool watching_ = false, writing_ = false, closed_ = false;
+  bool watching_ = false, input_ended_ = false, writing_ = false, closed_ = false;
   End end_ = End::None;
   Cancel gone_;
   std::deque<std::string> out_;
@@ -439,23 +552,17 @@ class Answer final : public Responder {
 
 void Connection::handle() {
   auto message = parser_->release();
+  parser_.reset();
   begin_exchange(true);
-  version_ = static_cast<int>(message.version());
   keep_alive_ = message.keep_alive() && !server_.stopping;
-  head_only_ = message.method() == http::verb::head;
-  ServerRequest request;
-  request.method = std::string(std::string_view(message.method_string()));
-  request.target = std::string(std::string_view(message.target()));
-  const size_t question = request.target.find('?');
-  request.path = percent_decode(std::string_view(request.target).substr(0, question));
-  if (question != std::string::npos) request.query = request.target.substr(question + 1);
-  for (const auto& field : message)
-    request.headers.emplace_back(lower_ascii(std::string_view(field.name_string())),
-                                 std::string(std::string_view(field.value())));
+  ServerRequest request = std::move(request_);
   request.body = std::move(message.body());
-  request.remote = remote_;
+  request.lease = std::move(lease_);
   stream_.expires_never();
-  watch();
+  if (input_ended_)
+    half_closed();
+  else
+    watch();
   auto answer = std::make_shared<Answer>(server_.shared_from_this(), shared_from_this(), number_, gone_);
   const std::string what = request.method + " " + request.path;
   std::string problem;
@@ -479,6 +586,24 @@ void HttpServer::State::remove(const std::shared_ptr<Connection>& connection) {
   changed.notify_all();
 }
 
+void HttpServer::State::keep(const std::shared_ptr<Connection>& connection) {
+  const std::lock_guard lock(mutex);
+  connections.insert(connection);
+}
+
+// The connection that waited longest for a request, or else for a body: null where all are being answered.
+std::shared_ptr<Connection> HttpServer::State::longest_idle() {
+  std::shared_ptr<Connection> found;
+  int64_t least = std::numeric_limits<int64_t>::max();
+  for (const auto& connection : connections) {
+    const int64_t rank = connection->rank();
+    if (rank == 0 || rank >= least) continue;
+    found = connection;
+    least = rank;
+  }
+  return found;
+}
+
 void HttpServer::State::accept() {
   acceptor.async_accept(asio::make_strand(io), [this](beast::error_code ec, tcp::socket socket) {
     if (stopping) return;
@@ -494,6 +619,12 @@ void HttpServer::State::accept() {
     auto connection = std::make_shared<Connection>(*this, std::move(socket));
     {
       const std::lock_guard lock(mutex);
+      if (connections.size() >= static_cast<size_t>(options.max_connections)) {
+        if (const auto idle = longest_idle()) {
+          connections.erase(idle);
+          asio::post(idle->executor(), [idle] { idle->evict(); });
+        }
+      }
       open = connections.size();
       if (open < 2 * static_cast<size_t>(options.max_connections)) connections.insert(connection);
     }
@@ -524,21 +655,23 @@ void HttpServer::State::after(int64_t delay_ms, std::function<void()> then) {
 
 HttpServer::HttpServer(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
-Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, Handler handler) {
+Result<std::unique_ptr<HttpServer>> HttpServer::start(const ServerOptions& options, Handler handler, OnHead on_head) {
   if (options.port < 0 || options.port > 65535)
     return fail(Code::Invalid, "port {} is not between 0 and 65535", options.port);
   if (options.threads < 1 || options.threads > 256)
     return fail(Code::Invalid, "threads is {}; give 1 to 256", options.threads);
   if (options.max_connections < 1 || options.max_header_bytes < 256 || options.max_header_bytes > (1 << 30) ||
-      options.max_body_bytes < 1 || options.idle_timeout_ms < 1 || options.write_timeout_ms < 1)
+      options.max_body_bytes < 1 || options.max_buffered_bytes < 1 || options.idle_timeout_ms < 1 ||
+      options.write_timeout_ms < 1)
     return fail(Code::Invalid,
                 "a limit of the server is too small: max_connections {}, max_header_bytes {} (at least 256), "
-                "max_body_bytes {}, idle_timeout_ms {}, write_timeout_ms {}",
-                options.max_connections, options.max_header_bytes, options.max_body_bytes, options.idle_timeout_ms,
-                options.write_timeout_ms);
+                "max_body_bytes {}, max_buffered_bytes {}, idle_timeout_ms {}, write_timeout_ms {}",
+                options.max_connections, options.max_header_bytes, options.max_body_bytes, options.max_buffered_bytes,
+                options.idle_timeout_ms, options.write_timeout_ms);
   auto state = std::make_shared<State>();
   state->options = options;
   state->handler = std::move(handler);
+  state->on_head = std::move(on_head);
   boost::system::error_code ec;
   const std::string where = fmt::format("{}:{}", options.host, options.port);
   auto address = asio::ip::make_address(options.host == "localhost" ? "127.0.0.1" : options.host, ec);
@@ -629,6 +762,7 @@ void HttpServer::stop(int64_t grace_ms) {
   s.threads.clear();
   // Nothing runs any more; whatever still holds an answer finds it ended.
   s.handler = nullptr;
+  s.on_head = nullptr;
 }
 
 }  // namespace retort::net

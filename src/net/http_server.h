@@ -1,6 +1,7 @@
 // HttpServer: HTTP/1.1 for retort's own programs (serve, teacher) on Boost.Beast and Asio, whose headers stay in the
 // .cc. One handler answers every request, at once or later from any thread, whole or in pieces; it may also be told to
-// misbehave (delay, cut), because the teacher injects faults on purpose. Loopback unless asked otherwise.
+// misbehave (delay, cut), because the teacher injects faults on purpose. Loopback unless asked otherwise. Strict where
+// two readers could take one request for two: one Host, `chunked` or nothing as Transfer-Encoding, none on HTTP/1.0.
 // Non-goals: TLS (put a proxy before it), HTTP/2, files, routing.
 #pragma once
 
@@ -23,7 +24,8 @@ struct ServerRequest {
   std::string query;   // "limit=3", as sent
   Headers headers;     // names in lower case
   std::string body;
-  std::string remote;  // "127.0.0.1:53422"
+  std::string remote;           // "127.0.0.1:53422"
+  std::shared_ptr<void> lease;  // counts the body against max_buffered_bytes for as long as anybody holds it
 
   // The value of header `name` (lower case) or "".
   std::string_view header(std::string_view name) const;
@@ -47,11 +49,23 @@ class Responder {
   virtual void cut() = 0;
   // Runs `then` on a server thread after `delay_ms`; dropped without a call where the server stops first.
   virtual void after(int64_t delay_ms, std::function<void()> then) = 0;
-  // Requested once the client closed its connection, stopped reading for write_timeout_ms, or the server stops.
+  // Requested once the client closed its connection, stopped reading for write_timeout_ms, or the server stops. A
+  // client that only ends its own sending (shutdown(SHUT_WR)) still gets its answer; to tell it from one that is gone
+  // the server sends it an interim `100 Continue`.
   virtual const Cancel& gone() const = 0;
 };
 
 using Handler = std::function<void(ServerRequest, std::shared_ptr<Responder>)>;
+
+// What becomes of a request whose head has come and whose body has not.
+struct Admission {
+  int status = 0;  // 0: the body is read and the handler called; else this is the answer, and no body is read
+  Headers headers;
+  std::string body;
+  int64_t max_body_bytes = -1;  // of this request; -1: as the options say
+};
+// Called on the server's threads for each head (a request with an empty body); must not block.
+using OnHead = std::function<Admission(const ServerRequest& head)>;
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
@@ -60,6 +74,7 @@ struct ServerOptions {
   int max_connections = 256;
   int64_t max_header_bytes = 32 << 10;
   int64_t max_body_bytes = 32 << 20;
+  int64_t max_buffered_bytes = 256 << 20;
   int64_t idle_timeout_ms = 75'000;
   int64_t write_timeout_ms = 60'000;
 
@@ -68,9 +83,12 @@ struct ServerOptions {
     v("host", host, "address to listen on");
     v("port", port, "port to listen on; 0 takes a free one");
     v("http_threads", threads, "threads that serve connections");
-    v("max_connections", max_connections, "connections open at once; more are answered 503");
+    v("max_connections", max_connections,
+      "connections open at once; a new one takes the place of the longest idle, or is answered 503");
     v("max_header_bytes", max_header_bytes, "bytes of request line and headers; more are answered 431");
     v("max_body_bytes", max_body_bytes, "bytes of a request's body; more are answered 413");
+    v("max_buffered_bytes", max_buffered_bytes,
+      "bytes of bodies held for all connections together; what passes them is answered 503");
     v("idle_timeout_ms", idle_timeout_ms, "for a request to arrive whole, and between requests");
     v("write_timeout_ms", write_timeout_ms, "for a client that does not read");
   }
@@ -79,9 +97,9 @@ struct ServerOptions {
 class HttpServer {
  public:
   // Listens and returns. The handler runs on the server's threads, for different connections at once; it should not
-  // block long. Exceptions it lets out become 500. Errors: Io where the address cannot be had (in use, not permitted,
-  // not of this host), Invalid for options out of range.
-  static Result<std::unique_ptr<HttpServer>> start(const ServerOptions& options, Handler handler);
+  // block long. Exceptions that it or `on_head` lets out become 500. Errors: Io where the address cannot be had (in
+  // use, not permitted, not of this host), Invalid for options out of range.
+  static Result<std::unique_ptr<HttpServer>> start(const ServerOptions& options, Handler handler, OnHead on_head = {});
   ~HttpServer();  // stop(0)
   HttpServer(const HttpServer&) = delete;
   HttpServer& operator=(const HttpServer&) = delete;

@@ -68,11 +68,12 @@ net::HttpServer& server() {
 std::vector<std::string> retort::fuzz::seeds() {
   return {"GET /a%20b?x=1 HTTP/1.1\r\nHost: h\r\n\r\n",
           "POST /v1 HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello",
-          "POST /stream HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nT: v\r\n\r\n",
+          "POST /stream HTTP/1.1\r\nTransfer-Encoding: chunked\r\nHost: h\r\n\r\n3\r\nabc\r\n0\r\nT: v\r\n\r\n",
           "HEAD / HTTP/1.0\r\n\r\n",
-          "GET /1 HTTP/1.1\r\n\r\nGET /2 HTTP/1.1\r\nExpect: 100-continue\r\nX: " + std::string(2100, 'y') + "\r\n\r\n",
-          "OPTIONS * HTTP/1.1\r\nContent-Length: 99999\r\n\r\n",
-          "GET /%00%zz\xFF HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"};
+          "GET /1 HTTP/1.1\r\nHost: h\r\n\r\nGET /2 HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nX: " +
+              std::string(2100, 'y') + "\r\n\r\n",
+          "OPTIONS * HTTP/1.1\r\nHost: h\r\nContent-Length: 99999\r\n\r\n",
+          "GET /%00%zz\xFF HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"};
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

@@ -37,9 +37,9 @@ bool eventually(F condition) {
   return condition();
 }
 
-std::unique_ptr<HttpServer> serve(Handler handler, ServerOptions options = {}) {
+std::unique_ptr<HttpServer> serve(Handler handler, ServerOptions options = {}, OnHead on_head = {}) {
   options.port = 0;
-  auto server = HttpServer::start(options, std::move(handler));
+  auto server = HttpServer::start(options, std::move(handler), std::move(on_head));
   EXPECT_TRUE(server.ok()) << server.error().message;
   return std::move(server).value();
 }
@@ -73,12 +73,15 @@ class Socket {
     char buffer[4096];
     for (;;) {
       const auto n = ::recv(fd_, buffer, sizeof buffer, 0);
-      if (n < 0) EXPECT_NE(errno, EAGAIN) << "the server kept the connection, silent";
+      if (n < 0) {
+        EXPECT_NE(errno, EAGAIN) << "the server kept the connection, silent";
+      }
       if (n <= 0) return got;
       got.append(buffer, static_cast<size_t>(n));
       if (!enough.empty() && got.find(enough) != std::string::npos) return got;
     }
   }
+  void end_sending() { ::shutdown(fd_, SHUT_WR); }
   // The server has closed the connection, as far as can be seen without waiting.
   bool closed() const {
     char byte = 0;
@@ -131,10 +134,11 @@ TEST(Server, MalformedHttpIsRefusedAndServedOn) {
   };
   EXPECT_THAT(ask("NONSENSE\r\n\r\n"), StartsWith("HTTP/1.1 400"));
   EXPECT_THAT(ask("GET / HTTP/9.9\r\n\r\n"), StartsWith("HTTP/1.1 400"));
-  EXPECT_THAT(ask("POST / HTTP/1.1\r\nContent-Length: abc\r\n\r\n"), StartsWith("HTTP/1.1 400"));
-  EXPECT_THAT(ask("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: abc\r\n\r\n"), StartsWith("HTTP/1.1 400"));
+  EXPECT_THAT(ask("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"),
+              StartsWith("HTTP/1.1 400"));
   EXPECT_THAT(ask("GET / HTTP/1.0\r\n\r\n"), StartsWith("HTTP/1.0 200"));
-  EXPECT_THAT(ask("HEAD / HTTP/1.1\r\nConnection: close\r\n\r\n"), HasSubstr("Content-Length: 0"));
+  EXPECT_THAT(ask("HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"), HasSubstr("Content-Length: 0"));
   Random random(7);
   const std::string good = "POST /x HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\nX: y\r\nConnection: close\r\n\r\nhello";
   for (int round = 0; round < 300; ++round) {
@@ -160,14 +164,15 @@ TEST(Server, Limits) {
     raw.send(bytes);
     return raw.read();
   };
-  EXPECT_THAT(ask("GET / HTTP/1.1\r\nX: " + std::string(2000, 'a') + "\r\n\r\n"), StartsWith("HTTP/1.1 431"));
-  EXPECT_THAT(ask("POST / HTTP/1.1\r\nContent-Length: 2000\r\n\r\n" + std::string(2000, 'a')),
+  EXPECT_THAT(ask("GET / HTTP/1.1\r\nHost: h\r\nX: " + std::string(2000, 'a') + "\r\n\r\n"),
+              StartsWith("HTTP/1.1 431"));
+  EXPECT_THAT(ask("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n" + std::string(2000, 'a')),
               StartsWith("HTTP/1.1 413"));
   const std::string chunk = "300\r\n" + std::string(0x300, 'a') + "\r\n";
-  EXPECT_THAT(ask("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + chunk + "0\r\n\r\n"),
+  EXPECT_THAT(ask("POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk + chunk + "0\r\n\r\n"),
               StartsWith("HTTP/1.1 413"));
   EXPECT_EQ(ask("GET / HT"), "");  // idle: closed without an answer
-  EXPECT_THAT(ask("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2000\r\n\r\n"),
+  EXPECT_THAT(ask("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2000\r\n\r\n"),
               StartsWith("HTTP/1.1 413"));
 }
 
@@ -176,7 +181,8 @@ TEST(Server, TricklingRequestsAreCutOff) {
   ServerOptions options;
   options.idle_timeout_ms = 200;
   auto server = serve(echo, options);
-  for (const char* start : {"GET / HTTP/1.1\r\nX: ", "POST / HTTP/1.1\r\nContent-Length: 100000\r\n\r\n"}) {
+  for (const char* start :
+       {"GET / HTTP/1.1\r\nHost: h\r\nX: ", "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 100000\r\n\r\n"}) {
     Socket raw(server->port());
     raw.send(start);
     EXPECT_TRUE(eventually([&] {
@@ -194,7 +200,7 @@ TEST(Server, ClientsThatDoNotReadAreCutOff) {
     std::promise<std::shared_ptr<Responder>> arrived;
     auto server = serve([&](ServerRequest, std::shared_ptr<Responder> answer) { arrived.set_value(answer); }, options);
     Socket raw(server->port());
-    raw.send("GET / HTTP/1.1\r\n\r\n");
+    raw.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
     const auto answer = arrived.get_future().get();
     answer->begin(200, {});
     // More than the system's buffers take; and, where time does not tell, more than the server holds (64 MiB).
@@ -206,7 +212,7 @@ TEST(Server, ClientsThatDoNotReadAreCutOff) {
 TEST(Server, ExpectContinue) {
   auto server = serve(echo);
   Socket raw(server->port());
-  raw.send("POST / HTTP/1.1\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
+  raw.send("POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 2\r\nConnection: close\r\n\r\n");
   EXPECT_THAT(raw.read("\r\n\r\n"), StartsWith("HTTP/1.1 100"));
   raw.send("ok");
   EXPECT_THAT(raw.read(), HasSubstr("\r\n\r\nok"));
@@ -215,24 +221,167 @@ TEST(Server, ExpectContinue) {
 TEST(Server, TooManyConnectionsAreToldSo) {
   ServerOptions options;
   options.max_connections = 2;
+  std::atomic<int> asked{0};
+  std::mutex mutex;
+  std::vector<std::shared_ptr<Responder>> open;
+  auto server = serve(
+      [&](ServerRequest, std::shared_ptr<Responder> answer) {
+        const std::lock_guard lock(mutex);
+        open.push_back(std::move(answer));
+        ++asked;
+      },
+      options);
+  Socket a(server->port()), b(server->port());
+  a.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  b.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  ASSERT_TRUE(eventually([&] { return asked == 2; }));
+  Socket c(server->port());
+  const std::string answer = c.read();
+  EXPECT_THAT(answer, StartsWith("HTTP/1.1 503"));
+  EXPECT_THAT(answer, HasSubstr("Retry-After: 1"));
+  const std::lock_guard lock(mutex);
+  for (const auto& one : open) one->send(200, {}, "late");
+  EXPECT_THAT(a.read("late"), HasSubstr("200"));
+  EXPECT_THAT(b.read("late"), HasSubstr("200"));
+}
+
+// Those who wait do not lock others out: the one that waited longest gives way.
+TEST(Server, IdleConnectionsGiveWay) {
+  ServerOptions options;
+  options.max_connections = 2;
   auto server = serve(echo, options);
   Socket a(server->port()), b(server->port());
-  a.send("GET / HTTP/1.1\r\n\r\n");
+  a.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   a.read("\r\n\r\n");
-  b.send("GET / HTTP/1.1\r\n\r\n");
-  b.read("\r\n\r\n");
-  {
-    Socket c(server->port());
-    const std::string answer = c.read();
-    EXPECT_THAT(answer, StartsWith("HTTP/1.1 503"));
-    EXPECT_THAT(answer, HasSubstr("Retry-After: 1"));
+  b.send("POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n");
+  EXPECT_THAT(b.read("\r\n\r\n"), HasSubstr("100 Continue"));
+  std::vector<std::unique_ptr<Socket>> silent;
+  for (int i = 0; i < 20; ++i) silent.push_back(std::make_unique<Socket>(server->port()));
+  Socket c(server->port());
+  c.send("GET /c HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  EXPECT_THAT(c.read(), HasSubstr("X-Path: /c"));
+  EXPECT_TRUE(eventually([&] { return a.closed(); }));
+  EXPECT_FALSE(b.closed());  // a request on its way goes last
+  b.send("as a whole");
+  EXPECT_THAT(b.read("as a whol"), HasSubstr("200 OK"));
+}
+
+// What an unauthorised client sends after its head is not read, let alone kept.
+TEST(Server, RefusesByTheHeadBeforeTheBody) {
+  std::atomic<int> handled{0};
+  auto server = serve(
+      [&](ServerRequest request, std::shared_ptr<Responder> answer) {
+        ++handled;
+        echo(std::move(request), std::move(answer));
+      },
+      {},
+      [](const ServerRequest& head) {
+        Admission admission;
+        if (head.path == "/throw") throw std::runtime_error("kaboom");
+        if (head.path == "/small") admission.max_body_bytes = 10;
+        if (head.header("authorization") == "" && head.path != "/small")
+          admission = {401, {{"X-Why", "key"}}, "no key", -1};
+        return admission;
+      });
+  for (const char* how : {"Content-Length: 33554432\r\n", "Transfer-Encoding: chunked\r\n",
+                          "Content-Length: 5\r\nExpect: 100-continue\r\n"}) {
+    Socket raw(server->port());
+    raw.send(std::string("POST / HTTP/1.1\r\nHost: h\r\n") + how + "\r\n");
+    const std::string answer = raw.read("no key");
+    EXPECT_THAT(answer, StartsWith("HTTP/1.1 401")) << how;
+    EXPECT_THAT(answer, HasSubstr("Connection: close"));
   }
-  a.close();
+  Socket kept(server->port());  // without a body the connection is in step
+  kept.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+  EXPECT_THAT(kept.read("no key"), HasSubstr("Connection: keep-alive"));
+  kept.send("HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  const std::string head = kept.read();
+  EXPECT_THAT(head, StartsWith("HTTP/1.1 401"));
+  EXPECT_THAT(head, testing::Not(HasSubstr("no key")));
+  EXPECT_EQ(handled, 0);
+  const auto ask = [&](const std::string& bytes) {
+    Socket raw(server->port());
+    raw.send(bytes);
+    return raw.read();
+  };
+  EXPECT_THAT(ask("GET /throw HTTP/1.1\r\nHost: h\r\n\r\n"), StartsWith("HTTP/1.1 500"));
+  EXPECT_THAT(ask("POST /small HTTP/1.1\r\nHost: h\r\nContent-Length: 11\r\n\r\n"), StartsWith("HTTP/1.1 413"));
+  EXPECT_THAT(ask("POST /small HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\nb\r\n01234567890\r\n0\r\n\r\n"),
+              StartsWith("HTTP/1.1 413"));
+  EXPECT_EQ(handled, 0);
+  EXPECT_THAT(ask("POST /small HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 10\r\n\r\n0123456789"),
+              HasSubstr("0123456789"));
+}
+
+TEST(Server, BodiesAreBoundedForAllConnectionsTogether) {
+  ServerOptions options;
+  options.max_buffered_bytes = 100'000;
+  std::mutex mutex;
+  std::vector<std::pair<ServerRequest, std::shared_ptr<Responder>>> held;
+  auto server = serve(
+      [&](ServerRequest request, std::shared_ptr<Responder> answer) {
+        const std::lock_guard lock(mutex);
+        held.emplace_back(std::move(request), std::move(answer));
+      },
+      options);
+  const auto count = [&] {
+    const std::lock_guard lock(mutex);
+    return held.size();
+  };
+  const std::string head = "POST / HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 60000\r\n\r\n";
+  const std::string body(60'000, 'x');
+  Socket a(server->port());
+  a.send(head + body);
+  ASSERT_TRUE(eventually([&] { return count() == 1; }));
+  Socket b(server->port());
+  b.send(head + body);
+  EXPECT_THAT(b.read(), StartsWith("HTTP/1.1 503"));
+  {
+    const std::lock_guard lock(mutex);
+    held[0].second->send(200, {}, "done");
+    held.clear();  // the body goes, and with it its count
+  }
+  EXPECT_THAT(a.read(), HasSubstr("done"));
+  Socket left(server->port());
+  left.send(head + std::string(50'000, 'x'));
+  left.close();  // a body that never came whole does not count on
   EXPECT_TRUE(eventually([&] {
-    Socket d(server->port());
-    d.send("GET / HTTP/1.1\r\nConnection: close\r\n\r\n");
-    return d.read().find("200") != std::string::npos;
+    Socket c(server->port());
+    c.send(head + body);
+    if (!eventually([&] { return count() > 0 || c.closed(); })) return false;
+    const std::lock_guard lock(mutex);
+    for (auto& one : held) one.second->send(200, {}, "again");
+    held.clear();
+    return c.read().find("again") != std::string::npos;
   }));
+}
+
+// One request is one request, whoever else reads it on its way here.
+TEST(Server, AmbiguousRequestsAreRefusedAndEndTheConnection) {
+  std::atomic<int> handled{0};
+  auto server = serve([&](ServerRequest request, std::shared_ptr<Responder> answer) {
+    ++handled;
+    echo(std::move(request), std::move(answer));
+  });
+  const std::string second = "GET /second HTTP/1.1\r\nHost: h\r\n\r\n";
+  for (const char* head :
+       {"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: xchunked\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked, identity\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: identity\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: \r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        "POST / HTTP/1.0\r\nTransfer-Encoding: xchunked\r\nConnection: keep-alive\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", "GET / HTTP/1.0\r\nHost: a\r\nHost: b\r\n\r\n",
+        "GET / HTTP/1.1\r\nX: no-host\r\n\r\n"}) {
+    Socket raw(server->port());
+    raw.send(head + second);
+    const std::string answer = raw.read();
+    EXPECT_THAT(answer, testing::ContainsRegex("^HTTP/1.[01] 400")) << head;
+    EXPECT_EQ(answer.find("HTTP/1.", 1), std::string::npos) << head;  // one answer
+  }
+  EXPECT_EQ(handled, 0);
 }
 
 TEST(Server, ExceptionsAndForgottenAnswersBecome500) {
@@ -322,12 +471,54 @@ TEST(Server, SeesTheClientLeave) {
   std::promise<std::shared_ptr<Responder>> arrived;
   auto server = serve([&](ServerRequest, std::shared_ptr<Responder> answer) { arrived.set_value(answer); });
   Socket raw(server->port());
-  raw.send("GET / HTTP/1.1\r\n\r\n");
+  raw.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
   const auto answer = arrived.get_future().get();
   EXPECT_FALSE(answer->gone().requested());
   raw.close();
   EXPECT_TRUE(eventually([&] { return answer->gone().requested(); }));
   answer->send(200, {}, "too late");
+}
+
+// The end of a connection lies behind whatever was sent before it.
+TEST(Server, SeesTheClientLeaveBehindWhatItSentAhead) {
+  const std::string pipelined = "GET /2 HTTP/1.1\r\nHost: h\r\n\r\n";
+  for (const std::string& ahead :
+       {std::string("G"), pipelined, std::string(100'000, 'x'), std::string(2'000'000, 'x')}) {
+    std::promise<std::shared_ptr<Responder>> arrived;
+    auto server = serve([&](ServerRequest, std::shared_ptr<Responder> answer) { arrived.set_value(answer); });
+    Socket raw(server->port());
+    raw.send("GET / HTTP/1.1\r\nHost: h\r\n\r\n");
+    const auto answer = arrived.get_future().get();
+    raw.send(ahead);
+    raw.close();
+    EXPECT_TRUE(eventually([&] { return answer->gone().requested(); })) << ahead.size();
+  }
+}
+
+TEST(Server, AClientThatOnlyEndsItsSendingGetsItsAnswer) {
+  for (const char* version : {"1.1", "1.0"}) {
+    for (const bool pieces : {false, true}) {
+      auto server = serve([&](ServerRequest request, std::shared_ptr<Responder> answer) {
+        answer->after(100, [answer, pieces, path = request.path] {
+          EXPECT_FALSE(answer->gone().requested());
+          if (!pieces) return answer->send(200, {}, "late " + path);
+          answer->begin(200, {});
+          answer->after(100, [answer, path] {
+            answer->write("late " + path);
+            answer->finish();
+          });
+        });
+      });
+      Socket raw(server->port());
+      const bool two = std::string(version) == "1.1";
+      for (const char* path : {"/1", "/2"})
+        if (two || path[1] == '1') raw.send(fmt::format("GET {} HTTP/{}\r\nHost: h\r\n\r\n", path, version));
+      raw.end_sending();
+      const std::string got = raw.read();
+      EXPECT_THAT(got, HasSubstr("late /1")) << version << pieces;
+      EXPECT_EQ(got.find("late /2") != std::string::npos, two) << pieces;
+    }
+  }
 }
 
 TEST(Server, StopGivesGraceThenCuts) {
