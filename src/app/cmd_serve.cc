@@ -1,4 +1,8 @@
-// retort serve MODEL: OpenAI's API over a local model, until Ctrl-C.
+// retort serve MODEL: OpenAI's API over a local model, until Ctrl-C, SIGTERM or SIGHUP.
+#include <unistd.h>
+
+#include <thread>
+
 #include <fmt/core.h>
 
 #include "app/command.h"
@@ -14,6 +18,8 @@ namespace {
 
 // Running answers get this long after Ctrl-C; a second Ctrl-C ends the program at once.
 constexpr int64_t kGraceMs = 5'000;
+// What cannot be cancelled (a template of the model's that computes on and on) gets this long after that.
+constexpr int64_t kLastMs = 5'000;
 
 struct ServeOptions {
   serve::Options server;
@@ -38,6 +44,12 @@ Result<int> run(const std::string& path, const ServeOptions& options, const std:
   if (!port_file.empty()) RETORT_TRY(env.write_file(port_file, fmt::format("{}\n", server->port())));
   while (!process_cancel().requested()) env.sleep_us(50'000);
   log::info("stopping: running answers get {} s", kGraceMs / 1000);
+  // Whatever hangs in there, the process ends.
+  std::thread([&env] {
+    env.sleep_us((kGraceMs + kLastMs) * 1000);
+    log::warn("something still runs that cannot be stopped; ending anyway");
+    ::_exit(130);
+  }).detach();
   server->stop(kGraceMs);
   return 0;
 }

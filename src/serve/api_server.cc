@@ -5,10 +5,10 @@
 #include <mutex>
 #include <optional>
 
-#include "base/hash.h"
 #include "base/text.h"
 #include "net/sse.h"
-#include "net/url.h"
+#include "serve/access.h"
+#include "serve/readers.h"
 #include "wire/openai.h"
 
 namespace retort::serve {
@@ -16,15 +16,9 @@ namespace {
 
 using wire::ApiError;
 
+constexpr const char* kChatPath = "/v1/chat/completions";
+constexpr const char* kCompletionPath = "/v1/completions";
 const net::Headers kJson = {{"Content-Type", "application/json"}};
-
-// Equal or not in time that depends on neither text; both are digests of one length.
-bool same_digest(const std::string& a, const std::string& b) {
-  if (a.size() != b.size()) return false;
-  unsigned different = 0;
-  for (size_t i = 0; i < a.size(); ++i) different |= static_cast<uint8_t>(a[i]) ^ static_cast<uint8_t>(b[i]);
-  return different == 0;
-}
 
 void refuse(net::Responder& out, const ApiError& error, net::Headers extra = {}) {
   extra.insert(extra.end(), kJson.begin(), kJson.end());
@@ -50,6 +44,34 @@ int64_t characters(std::string_view text) {
 
 }  // namespace
 
+namespace {
+
+// An answer with more headers than its maker knows of.
+class WithHeaders final : public net::Responder {
+ public:
+  WithHeaders(std::shared_ptr<net::Responder> inner, net::Headers more)
+      : inner_(std::move(inner)), more_(std::move(more)) {}
+  void send(int status, net::Headers headers, std::string body) override {
+    headers.insert(headers.end(), more_.begin(), more_.end());
+    inner_->send(status, std::move(headers), std::move(body));
+  }
+  void begin(int status, net::Headers headers) override {
+    headers.insert(headers.end(), more_.begin(), more_.end());
+    inner_->begin(status, std::move(headers));
+  }
+  void write(std::string bytes) override { inner_->write(std::move(bytes)); }
+  void finish() override { inner_->finish(); }
+  void cut() override { inner_->cut(); }
+  void after(int64_t delay_ms, std::function<void()> then) override { inner_->after(delay_ms, std::move(then)); }
+  const Cancel& gone() const override { return inner_->gone(); }
+
+ private:
+  std::shared_ptr<net::Responder> inner_;
+  net::Headers more_;
+};
+
+}  // namespace
+
 struct ApiServer::State : std::enable_shared_from_this<ApiServer::State> {
   Options options;
   model::Generator* generator = nullptr;
@@ -59,16 +81,17 @@ struct ApiServer::State : std::enable_shared_from_this<ApiServer::State> {
   std::string url;
   int port = 0;
   int64_t created = 0;
-  std::vector<std::string> key_digests;
+  Access access;
+  Readers readers;
   std::atomic<int> in_work{0};
   std::atomic<uint64_t> number{0};
   std::string id_prefix;
   std::mutex mutex;
   std::unique_ptr<net::HttpServer> http;  // guarded by mutex
 
+  net::Admission admit(const net::ServerRequest& head) const;
   void handle(net::ServerRequest request, std::shared_ptr<net::Responder> out);
-  void complete(net::ServerRequest request, std::shared_ptr<net::Responder> out, bool chat);
-  bool allowed(const net::ServerRequest& request) const;
+  void complete(net::ServerRequest& request, std::shared_ptr<net::Responder> out, std::shared_ptr<void> ticket);
 };
 
 namespace {
@@ -91,7 +114,9 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
       if (call_.stream && !call_.no_completion)
         callbacks.on_delta = [self, p](const model::Delta& delta) { self->on_delta(p, delta); };
       callbacks.on_done = [self, p](Result<model::Reply> reply) { self->on_done(p, std::move(reply)); };
-      generator.submit(call_.requests[p], std::move(callbacks), out_->gone());
+      // What the answer repeats is kept, the rest moves on.
+      model::Request request = call_.echo ? call_.requests[p] : std::move(call_.requests[p]);
+      generator.submit(std::move(request), std::move(callbacks), out_->gone());
     }
   }
 
@@ -120,16 +145,16 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
     if (call_.chat) return event(wire::chat_chunk(head_, i, delta, logprobs()));
     int64_t& offset = offsets_[static_cast<size_t>(i)];
     event(wire::completion_chunk(head_, i, delta, logprobs(), offset));
-    for (const model::Token& token : delta.tokens) offset += characters(token.bytes);  // text may be held back
+    for (const model::Token& token : delta.tokens)
+      if (token.is_text) offset += characters(token.bytes);  // text may be held back
   }
 
   void on_delta(size_t p, const model::Delta& delta) {
     const std::lock_guard lock(mutex_);
     if (over_) return;
-    if (delta.text.empty() && delta.content.empty() && delta.reasoning.empty() && delta.tokens.empty()) return;
-    // A chat's piece that is all mark ("<think>") shows nothing, unless its tokens were asked for.
-    if (call_.chat && delta.content.empty() && delta.reasoning.empty() && !(logprobs() && !delta.tokens.empty()))
-      return;
+    // A piece that is all mark ("<think>", an end token) shows nothing, unless its tokens were asked for.
+    const bool silent = call_.chat ? delta.content.empty() && delta.reasoning.empty() : delta.text.empty();
+    if (silent && !(logprobs() && !delta.tokens.empty())) return;
     begin();
     say(p, delta);
   }
@@ -205,65 +230,56 @@ class Exchange : public std::enable_shared_from_this<Exchange> {
 
 }  // namespace
 
-bool ApiServer::State::allowed(const net::ServerRequest& request) const {
-  if (key_digests.empty()) return true;
-  const std::string_view given = request.header("authorization");
-  constexpr std::string_view kBearer = "bearer ";
-  if (given.size() <= kBearer.size() || lower_ascii(given.substr(0, kBearer.size())) != kBearer) return false;
-  const std::string digest = sha256(trim(given.substr(kBearer.size())));
-  bool found = false;
-  for (const std::string& known : key_digests) found |= same_digest(known, digest);  // all of them, always
-  return found;
+// Everything that the head can tell: nothing of a body is read for who may not ask, or asks for what is not there.
+net::Admission ApiServer::State::admit(const net::ServerRequest& head) const {
+  const net::Headers cors = access.cors(head);
+  const auto no = [&](const ApiError& error, net::Headers headers = {}) {
+    headers.insert(headers.end(), kJson.begin(), kJson.end());
+    headers.insert(headers.end(), cors.begin(), cors.end());
+    return net::Admission{error.status, std::move(headers), to_text(wire::encode(error)), -1};
+  };
+  const bool get = head.method == "GET" || head.method == "HEAD";
+  net::Admission no_body;
+  no_body.max_body_bytes = 0;
+  if (head.path == "/health" && get) return no_body;
+  if (const auto error = access.foreign(head)) return no(*error);
+  if (head.method == "OPTIONS" && !cors.empty()) {  // a browser asks for a page whether it may ask; it shows no key
+    net::Headers allowed = cors;
+    allowed.insert(allowed.end(), {{"Access-Control-Allow-Methods", "GET, HEAD, POST"},
+                                   {"Access-Control-Allow-Headers", "Authorization, Content-Type"},
+                                   {"Access-Control-Max-Age", "600"}});
+    return {204, std::move(allowed), "", -1};
+  }
+  if (!access.has_key(head))
+    return no({401, "this server needs one of its API keys as `Authorization: Bearer KEY`; the one given is not known",
+               "invalid_request_error", "", "invalid_api_key"},
+              {{"WWW-Authenticate", "Bearer"}});
+  const bool post = head.path == kChatPath || head.path == kCompletionPath;
+  if (!post && head.path != "/v1/models" && head.path != "/v1/models/" + name && head.path != "/health")
+    return no({404,
+               fmt::format("`{}` is not served here; there are {}, {}, /v1/models and /health", to_utf8(head.path),
+                           kChatPath, kCompletionPath),
+               "invalid_request_error", "", "not_found"});
+  if (post ? head.method != "POST" : !get)
+    return no({405, fmt::format("{} does not take {}", to_utf8(head.path), to_utf8(head.method)),
+               "invalid_request_error", "", "method_not_allowed"},
+              {{"Allow", post ? "POST" : "GET, HEAD"}});
+  if (!post) return no_body;
+  const std::string_view type = head.header("content-type");
+  if (lower_ascii(trim(type.substr(0, type.find(';')))) != "application/json")
+    return no({415, fmt::format("the body must come with `Content-Type: application/json`, not `{}`", to_utf8(type)),
+               "invalid_request_error", "", "unsupported_media_type"});
+  return {};
 }
 
 void ApiServer::State::handle(net::ServerRequest request, std::shared_ptr<net::Responder> out) {
-  const bool get = request.method == "GET" || request.method == "HEAD";
-  if (request.path == "/health" && get) return out->send(200, kJson, R"({"status":"ok"})");
-  if (!allowed(request))
-    return refuse(
-        *out,
-        {401, "this server needs one of its API keys as `Authorization: Bearer KEY`; the one given is not known",
-         "invalid_request_error", "", "invalid_api_key"},
-        {{"WWW-Authenticate", "Bearer"}});
-  const bool chat = request.path == "/v1/chat/completions";
-  const bool completion = request.path == "/v1/completions";
-  const std::string one_model = "/v1/models/" + name;
-  const bool models = request.path == "/v1/models" || request.path == one_model;
-  if (!chat && !completion && !models && request.path != "/health")
-    return refuse(*out, {404,
-                         fmt::format("`{}` is not served here; there are /v1/chat/completions, /v1/completions, "
-                                     "/v1/models and /health",
-                                     to_utf8(request.path)),
-                         "invalid_request_error", "", "not_found"});
-  if ((chat || completion) ? request.method != "POST" : !get)
-    return refuse(*out,
-                  {405, fmt::format("{} does not take {}", request.path, to_utf8(request.method)),
-                   "invalid_request_error", "", "method_not_allowed"},
-                  {{"Allow", chat || completion ? "POST" : "GET, HEAD"}});
-  if (models) {
+  if (net::Headers cors = access.cors(request); !cors.empty())
+    out = std::make_shared<WithHeaders>(std::move(out), std::move(cors));
+  if (request.path == "/health") return out->send(200, kJson, R"({"status":"ok"})");
+  if (request.method != "POST") {
     const Json list = wire::models_response({name}, created);
-    return out->send(200, kJson, to_text(request.path == one_model ? list["data"][0] : list));
+    return out->send(200, kJson, to_text(request.path == "/v1/models" ? list : list["data"][0]));
   }
-  complete(std::move(request), std::move(out), chat);
-}
-
-void ApiServer::State::complete(net::ServerRequest request, std::shared_ptr<net::Responder> out, bool chat) {
-  const auto body = parse_json(request.body);
-  if (!body.ok())
-    return refuse(*out,
-                  {400, "the request's body: " + body.error().message, "invalid_request_error", "", "invalid_json"});
-  wire::ApiCall call;
-  const auto problem = chat ? wire::parse_chat(*body, defaults, call) : wire::parse_completion(*body, defaults, call);
-  if (problem) return refuse(*out, *problem);
-  if (!call.model.empty() && call.model != name)
-    return refuse(*out, {404, fmt::format("model `{}` is not served here; it is `{}`", to_utf8(call.model), name),
-                         "invalid_request_error", "model", "model_not_found"});
-  const size_t choices = call.requests.size() * static_cast<size_t>(call.requests[0].n);
-  if (choices > static_cast<size_t>(options.max_choices))
-    return refuse(*out, {400,
-                         fmt::format("the request asks for {} choices (prompts times n); at most {} are allowed",
-                                     choices, options.max_choices),
-                         "invalid_request_error", "n", "invalid_value"});
   if (in_work.fetch_add(1) >= options.max_requests) {
     --in_work;
     return refuse(*out,
@@ -271,12 +287,45 @@ void ApiServer::State::complete(net::ServerRequest request, std::shared_ptr<net:
                    "rate_limit_error", "", "queue_full"},
                   {{"Retry-After", "1"}});
   }
-  const std::shared_ptr<void> ticket(nullptr, [self = shared_from_this()](void*) { --self->in_work; });
+  std::shared_ptr<void> ticket(nullptr, [self = shared_from_this()](void*) { --self->in_work; });
+  const size_t bytes = request.body.size();
+  const Cancel gone = out->gone();
+  readers.add(bytes, gone,
+              [this, request = std::make_shared<net::ServerRequest>(std::move(request)), out = std::move(out),
+               ticket = std::move(ticket)] {
+                try {
+                  complete(*request, out, ticket);
+                } catch (const std::exception& e) {
+                  refuse(*out,
+                         {500, std::string("the request could not be read: ") + e.what(), "server_error", "", ""});
+                }
+              });
+}
+
+// On a reader's thread. What a body holds is bounded before it is parsed, what a call asks for before it is copied.
+void ApiServer::State::complete(net::ServerRequest& request, std::shared_ptr<net::Responder> out,
+                                std::shared_ptr<void> ticket) {
+  const bool chat = request.path == kChatPath;
+  wire::ApiCall call;
+  {
+    const auto body = parse_json(request.body, wire::kMaxRequestValues);
+    request.body = {};
+    request.lease.reset();
+    if (!body.ok())
+      return refuse(*out,
+                    {400, "the request's body: " + body.error().message, "invalid_request_error", "", "invalid_json"});
+    const auto problem = chat ? wire::parse_chat(*body, defaults, call, options.max_choices)
+                              : wire::parse_completion(*body, defaults, call, options.max_choices);
+    if (problem) return refuse(*out, *problem);
+  }
+  if (!call.model.empty() && call.model != name)
+    return refuse(*out, {404, fmt::format("the model served here is `{}`, not `{}`", name, to_utf8(call.model)),
+                         "invalid_request_error", "model", "model_not_found"});
   wire::ResponseHead head;
   head.id = fmt::format("{}-{}{:x}", chat ? "chatcmpl" : "cmpl", id_prefix, number.fetch_add(1));
   head.created = env->wall_us() / 1'000'000;
   head.model = name;
-  std::make_shared<Exchange>(std::move(call), std::move(head), std::move(out), ticket)->start(*generator);
+  std::make_shared<Exchange>(std::move(call), std::move(head), std::move(out), std::move(ticket))->start(*generator);
 }
 
 ApiServer::ApiServer(std::shared_ptr<State> state) : state_(std::move(state)) {}
@@ -296,24 +345,14 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(const Options& options, mode
   uint8_t random[8];
   env.random_bytes(random);
   for (const uint8_t byte : random) state->id_prefix += fmt::format("{:02x}", byte);
-  if (!options.key_file.empty()) {
-    RETORT_ASSIGN(const std::string text, env.read_file(options.key_file));
-    for (const std::string_view line : split(text, '\n')) {
-      const std::string_view key = trim(line);
-      if (!key.empty() && key.front() != '#') state->key_digests.push_back(sha256(key));
-    }
-    if (state->key_digests.empty())
-      return fail(Code::Invalid, "key file {} holds no key; write one a line", options.key_file);
-  } else if (!net::is_loopback(options.http.host)) {
-    return fail(Code::Invalid,
-                "host {} would let other machines use this model, and no key file is given; give --key-file FILE (one "
-                "key a line), or listen on 127.0.0.1",
-                options.http.host);
-  }
+  RETORT_ASSIGN(state->access,
+                Access::make(options.http.host, options.allow_host, options.allow_origin, options.key_file, env));
   auto http = net::HttpServer::start(
-      options.http, [s = state.get()](net::ServerRequest request, std::shared_ptr<net::Responder> out) {
+      options.http,
+      [s = state.get()](net::ServerRequest request, std::shared_ptr<net::Responder> out) {
         s->handle(std::move(request), std::move(out));
-      });
+      },
+      [s = state.get()](const net::ServerRequest& request) { return s->admit(request); });
   if (!http.ok()) return std::move(http).error();
   state->port = (*http)->port();
   state->url = (*http)->url();
@@ -333,6 +372,7 @@ void ApiServer::stop(int64_t grace_ms) {
     http = std::move(state_->http);
   }
   if (http) http->stop(grace_ms);
+  state_->readers.stop();
 }
 
 }  // namespace retort::serve

@@ -2,6 +2,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <future>
 #include <thread>
 
@@ -11,7 +12,9 @@
 #include "model/fake_generator.h"
 #include "net/curl_transport.h"
 #include "net/sse.h"
+#include "serve/access.h"
 #include "serve/api_server.h"
+#include "serve/readers.h"
 #include "wire/api_generator.h"
 
 namespace retort::serve {
@@ -45,11 +48,13 @@ class Serve : public testing::Test {
     server_ = std::move(server).value();
   }
   net::HttpResponse call(const std::string& method, const std::string& path, const std::string& body = "",
-                         const std::string& key = "") {
+                         const std::string& key = "", const net::Headers& extra = {}) {
     net::HttpRequest request;
     request.method = method;
     request.url = server_->url() + path;
     request.body = body;
+    if (method == "POST") request.headers = {{"Content-Type", "application/json"}};
+    for (const auto& header : extra) request.headers.push_back(header);
     request.bearer = Secret(key);
     auto response = fetch(curl_, request);
     EXPECT_TRUE(response.ok()) << response.error().message;
@@ -164,6 +169,51 @@ TEST_F(Serve, Completions) {
   EXPECT_EQ(text, "é<think>\nwhy \xC3\xA9\n</think>\n\nso be it");
 }
 
+class EndingServe : public Serve {
+ protected:
+  EndingServe()
+      : Serve([](const Request&, int64_t) -> Result<FakeAnswer> {
+          return FakeAnswer{{"\xC3\xA9z"}, "stop", 5, 0, "<end>"};
+        }) {}
+};
+
+// An end token comes with its log-probability, is counted, and is not text, whole and streamed, on both ways.
+TEST_F(EndingServe, EndTokensAreInTheLogprobsAndNotInTheText) {
+  start();
+  const Json c = post("/v1/completions", R"({"prompt":"ab","echo":true,"max_tokens":9,"logprobs":1})")["choices"][0];
+  EXPECT_EQ(c["text"], "ab\xC3\xA9z");
+  EXPECT_EQ(to_text(c["logprobs"]["tokens"]), R"(["a","b","é","z","<end>"])");
+  EXPECT_EQ(to_text(c["logprobs"]["text_offset"]), "[0,1,2,3,4]");
+  EXPECT_TRUE(c["logprobs"]["token_logprobs"][4].is_number());
+  EXPECT_TRUE(c["logprobs"]["top_logprobs"][4].contains("<end>"));
+  const Json whole = post("/v1/chat/completions", chat(R"(,"logprobs":true)"));
+  const Json& said = whole["choices"][0]["logprobs"]["content"];
+  ASSERT_EQ(said.size(), 3u);
+  EXPECT_EQ(said[2]["token"], "<end>");
+  EXPECT_EQ(said[2]["bytes"], Json::array());  // so that the bytes add up to the text
+  EXPECT_EQ(whole["choices"][0]["message"]["content"], "\xC3\xA9z");
+  EXPECT_EQ(whole["usage"]["completion_tokens"], 3);
+  for (const bool stream : {false, true}) {
+    wire::ApiOptions options;
+    options.base_url = server_->url() + "/v1";
+    options.model = "fake";
+    options.stream = stream;
+    wire::ApiGenerator client(curl_, options, Secret());
+    Request request;
+    request.messages = {{"user", "hi", "", nullptr}};
+    request.top_logprobs = 1;
+    const auto reply = generate(client, request);
+    ASSERT_TRUE(reply.ok()) << reply.error().message;
+    EXPECT_EQ(reply->choices[0].text, "\xC3\xA9z");
+    ASSERT_EQ(reply->choices[0].tokens.size(), 3u) << stream;
+    EXPECT_EQ(reply->choices[0].tokens[2].bytes, "<end>");
+    EXPECT_FALSE(reply->choices[0].tokens[2].is_text);
+    EXPECT_TRUE(reply->choices[0].tokens[1].is_text);
+    EXPECT_FALSE(std::isnan(reply->choices[0].tokens[2].logprob));
+    EXPECT_EQ(reply->usage.completion_tokens, 3);
+  }
+}
+
 TEST_F(Serve, KeysAndHosts) {
   Options open;
   open.http.host = "0.0.0.0";
@@ -190,6 +240,68 @@ TEST_F(Serve, KeysAndHosts) {
   ASSERT_TRUE(system_env().remove_all(file).ok());
 }
 
+// A page in the user's browser is a stranger: by its name for this machine, by its origin, by what forms can send.
+TEST_F(Serve, ForeignHostsOriginsAndFormsAreRefused) {
+  Options options;
+  options.allow_host = {"Box.local"};
+  options.allow_origin = {"https://Chat.example"};
+  start(options);
+  const std::string own = fmt::format("127.0.0.1:{}", server_->port());
+  const auto get = [&](const net::Headers& headers) { return call("GET", "/v1/models", "", "", headers).status; };
+  EXPECT_EQ(get({}), 200);
+  for (const char* host :
+       {"evil.example", "evil.example:80", "127.0.0.1.evil.example", "192.168.1.5", "[::2]", "localhost.evil"})
+    EXPECT_EQ(get({{"Host", host}}), 421) << host;
+  for (const char* host :
+       {"localhost", "LOCALHOST:1", "localhost.", "127.0.0.1", "[::1]:9", "box.local", "BOX.local:80"})
+    EXPECT_EQ(get({{"Host", host}}), 200) << host;
+  for (const char* origin : {"http://evil.example", "null", "http://127.0.0.1:1", "http://chat.example"})
+    EXPECT_EQ(get({{"Origin", origin}}), 403) << origin;
+  EXPECT_EQ(get({{"Origin", "http://" + own}}), 200);
+  const auto allowed = call("GET", "/v1/models", "", "", {{"Origin", "https://chat.example"}});
+  EXPECT_EQ(allowed.status, 200);
+  EXPECT_EQ(header(allowed, "access-control-allow-origin"), "https://chat.example");
+  const auto preflight = call("OPTIONS", "/v1/completions", "", "", {{"Origin", "https://chat.example"}});
+  EXPECT_EQ(preflight.status, 204);
+  EXPECT_EQ(header(preflight, "access-control-allow-headers"), "Authorization, Content-Type");
+  EXPECT_NE(call("OPTIONS", "/v1/completions", "", "", {{"Origin", "http://" + own}}).status, 204);
+  net::HttpRequest form;
+  form.method = "POST";
+  form.url = server_->url() + "/v1/chat/completions";
+  form.body = chat("");
+  form.headers = {{"Content-Type", "text/plain"}};
+  EXPECT_EQ(fetch(curl_, form)->status, 415);
+  form.headers = {{"Content-Type", "application/json; charset=utf-8"}};
+  EXPECT_EQ(fetch(curl_, form)->status, 200);
+  const std::pair<std::string, const char*> wrong[] = {
+      {"host", "http://box"}, {"host", "box:80"}, {"origin", "box"}, {"origin", "null"}};
+  for (const auto& [name, value] : wrong) {
+    Options bad;
+    (name == "host" ? bad.allow_host : bad.allow_origin) = {value};
+    const auto refused = ApiServer::start(bad, generator_, {}, system_env());
+    ASSERT_FALSE(refused.ok()) << value;
+    EXPECT_THAT(refused.error().message, HasSubstr(value));
+  }
+}
+
+// Listening everywhere needs keys; then any address of this machine is its own name, a domain's name is not.
+TEST_F(Serve, AllAddressesAreItsOwnWhereItListensOnAll) {
+  const std::string file = testing::TempDir() + "retort_keys_all_" + std::to_string(::getpid());
+  ASSERT_TRUE(system_env().write_file(file, "k\n").ok());
+  const auto access = Access::make("0.0.0.0", {}, {}, file, system_env());
+  ASSERT_TRUE(access.ok());
+  const auto foreign = [&](const char* host) {
+    net::ServerRequest head;
+    head.headers = {{"host", host}};
+    return access->foreign(head).has_value();
+  };
+  EXPECT_FALSE(foreign("192.168.1.5:8080"));
+  EXPECT_FALSE(foreign("[fe80::1]:8080"));
+  EXPECT_TRUE(foreign("box.local"));
+  EXPECT_TRUE(foreign("1.2.3.4.evil.example"));
+  ASSERT_TRUE(system_env().remove_all(file).ok());
+}
+
 TEST_F(Serve, OurOwnClientUnderstandsIt) {
   start();
   for (const bool stream : {false, true}) {
@@ -211,6 +323,26 @@ TEST_F(Serve, OurOwnClientUnderstandsIt) {
   }
 }
 
+TEST(Readers, SmallWorkPassesLargeAndWhatNobodyWaitsForIsDropped) {
+  Readers readers;
+  std::promise<void> release, small_done, last_done;
+  auto released = release.get_future().share();
+  std::atomic<int> ran{0};
+  readers.add(1 << 20, {}, [&] { released.wait(); });
+  Cancel gone;
+  readers.add(1 << 20, gone, [&] { ++ran; });
+  readers.add(1 << 20, {}, [&] { last_done.set_value(); });
+  gone.request();
+  readers.add(10, {}, [&] { small_done.set_value(); });
+  small_done.get_future().get();  // while a large one runs
+  release.set_value();
+  last_done.get_future().get();
+  EXPECT_EQ(ran, 0);
+  readers.stop();
+  readers.add(10, {}, [&] { ++ran; });
+  EXPECT_EQ(ran, 0);
+}
+
 class SlowServe : public Serve {
  protected:
   SlowServe()
@@ -229,6 +361,7 @@ TEST_F(SlowServe, ClientsThatLeaveCancelTheirGeneration) {
     net::HttpRequest request;
     request.method = "POST";
     request.url = server_->url() + "/v1/chat/completions";
+    request.headers = {{"Content-Type", "application/json"}};
     request.body = chat(body);
     curl_.send(request, {}, [&](Result<net::HttpResponse>) { done.set_value(); }, cancel);
     ASSERT_TRUE(eventually([&] { return generator_.requests().size() > asked; }));
@@ -247,6 +380,7 @@ TEST_F(SlowServe, AFullQueueSaysSo) {
   net::HttpRequest request;
   request.method = "POST";
   request.url = server_->url() + "/v1/chat/completions";
+  request.headers = {{"Content-Type", "application/json"}};
   request.body = chat("");
   for (int i = 0; i < 2; ++i) curl_.send(request, {}, [&](Result<net::HttpResponse>) { ++ended; }, cancel);
   ASSERT_TRUE(eventually([&] { return generator_.requests().size() == 2; }));

@@ -26,7 +26,8 @@ struct ApiError {
   std::string param;  // the member at fault, "" for null
   std::string code;   // "unsupported_parameter", "context_length_exceeded", ... or "" for null
 };
-Json encode(const ApiError& error);  // {"error": {...}}
+// {"error": {...}}. Message and param are cut where they are long: they may quote what a client sent.
+Json encode(const ApiError& error);
 // Reads an error body of any compatible server: {"error": {...}}, {"error": "text"}, {"message"}, {"detail"}; the first
 // bytes of anything else.
 ApiError decode_error(int status, std::string_view body);
@@ -45,10 +46,15 @@ struct ApiCall {
   bool no_completion = false;  // completions with max_tokens 0: the prompt is scored; one token is made and not shown
 };
 
+// Values of a request's body: 128 prompts of token ids that fill a context of 16,384 pass.
+inline constexpr size_t kMaxRequestValues = 1u << 21;
 // Reads a request body into `call`, starting from `defaults` for the sampling knobs that the client leaves out.
-// nullopt: fine. Otherwise the 400 to answer, with the member named in `param`.
-std::optional<ApiError> parse_chat(const Json& body, const model::Sampling& defaults, ApiCall& call);
-std::optional<ApiError> parse_completion(const Json& body, const model::Sampling& defaults, ApiCall& call);
+// nullopt: fine. Otherwise the 400 to answer, with the member named in `param`. Prompts times n are held to
+// `max_choices` before a prompt is copied, and so are the texts that each choice gets a copy of.
+std::optional<ApiError> parse_chat(const Json& body, const model::Sampling& defaults, ApiCall& call,
+                                   int max_choices = 128);
+std::optional<ApiError> parse_completion(const Json& body, const model::Sampling& defaults, ApiCall& call,
+                                         int max_choices = 128);
 
 // What every response of one call shares.
 struct ResponseHead {

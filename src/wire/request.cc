@@ -11,6 +11,11 @@ namespace {
 constexpr size_t kMaxStops = 4;  // OpenAI's limit
 constexpr int kMaxTopLogprobs = 20;
 constexpr int64_t kMaxChoices = 128;
+// Each choice holds the stop strings, and looks for them after each token.
+constexpr size_t kMaxStopBytes = 4096;
+constexpr size_t kMaxUserBytes = 1024;
+// A name this long is no slip of the finger.
+constexpr size_t kMaxHintedName = 64;
 
 // Members of a request body, read with types and ranges checked. The first problem is kept; reading goes on with
 // fallbacks. Null counts as absent, as in OpenAI's API.
@@ -106,7 +111,8 @@ class Members {
     if (!body_.is_object()) return;
     for (const auto& [name, value] : body_.items()) {
       if (known_.count(name) != 0 || value.is_null()) continue;
-      const std::string near = nearest(name, {known_.begin(), known_.end()});
+      if (problem) return;  // the first is what is answered
+      const std::string near = name.size() > kMaxHintedName ? "" : nearest(name, {known_.begin(), known_.end()});
       unsupported(name, fmt::format("`{}` is not supported by this server{}", to_utf8(name),
                                     near.empty() ? "" : "; did you mean `" + near + "`?"));
     }
@@ -121,21 +127,20 @@ void read_stop(Members& m, std::vector<std::string>& stop) {
   const Json* v = m.get("stop");
   if (v == nullptr) return;
   stop.clear();
-  if (v->is_string()) {
-    stop.push_back(v->get<std::string>());
-  } else if (v->is_array()) {
-    for (const Json& s : *v) {
-      if (!s.is_string()) return m.wrong_type("stop", "a string or a list of strings", *v);
-      stop.push_back(s.get<std::string>());
-    }
-  } else {
-    return m.wrong_type("stop", "a string or a list of strings", *v);
-  }
-  if (stop.size() > kMaxStops)
-    m.refuse("stop", fmt::format("`stop` has {} strings; at most {} are allowed", stop.size(), kMaxStops));
-  for (const std::string& s : stop) {
-    if (s.empty()) m.refuse("stop", "`stop` holds an empty string; leave it out");
-  }
+  size_t bytes = 0;
+  const auto add = [&](const Json& s) {
+    if (!s.is_string()) return m.wrong_type("stop", "a string or a list of strings", *v);
+    const std::string& text = s.get_ref<const std::string&>();
+    if (text.empty()) return m.refuse("stop", "`stop` holds an empty string; leave it out");
+    bytes += text.size();
+    if (bytes > kMaxStopBytes)
+      return m.refuse("stop", fmt::format("`stop` has more than {} bytes in all; shorten it", kMaxStopBytes));
+    stop.push_back(text);
+  };
+  if (!v->is_array()) return add(*v);
+  if (v->size() > kMaxStops)
+    return m.refuse("stop", fmt::format("`stop` has {} strings; at most {} are allowed", v->size(), kMaxStops));
+  for (const Json& s : *v) add(s);
 }
 
 // What both kinds of request share.
@@ -152,6 +157,8 @@ void read_common(Members& m, ApiCall& call, model::Request& request) {
   if (const auto v = m.integer("n", 1, kMaxChoices)) request.n = static_cast<int>(*v);
   read_stop(m, s.stop);
   request.user = m.text("user");
+  if (request.user.size() > kMaxUserBytes)
+    m.refuse("user", fmt::format("`user` has {} bytes; at most {} are allowed", request.user.size(), kMaxUserBytes));
   call.stream = m.boolean("stream", false);
   if (const Json* options = m.get("stream_options")) {
     if (!options->is_object()) return m.wrong_type("stream_options", "an object", *options);
@@ -250,6 +257,15 @@ void read_max_tokens(Members& m, model::Sampling& sampling) {
   if (new_name) sampling.max_tokens = static_cast<int>(*new_name);
 }
 
+// Prompts times n, before anything is copied by either.
+bool allow_choices(Members& m, size_t prompts, int n, int max_choices) {
+  const size_t choices = prompts * static_cast<size_t>(n);
+  if (choices > static_cast<size_t>(max_choices))
+    m.refuse("n", fmt::format("the request asks for {} choices (prompts times n); at most {} are allowed", choices,
+                              max_choices));
+  return !m.problem;
+}
+
 bool token_list(const Json& list) {
   if (!list.is_array() || list.empty()) return false;
   for (const Json& id : list) {
@@ -273,7 +289,7 @@ bool read_ids(Members& m, const Json& list, const std::string& path, std::vector
 
 }  // namespace
 
-std::optional<ApiError> parse_chat(const Json& body, const model::Sampling& defaults, ApiCall& call) {
+std::optional<ApiError> parse_chat(const Json& body, const model::Sampling& defaults, ApiCall& call, int max_choices) {
   call = ApiCall();
   Members m(body);
   if (m.problem) return m.problem;
@@ -281,6 +297,7 @@ std::optional<ApiError> parse_chat(const Json& body, const model::Sampling& defa
   request.sampling = defaults;
   read_messages(m, request.messages);
   read_common(m, call, request);
+  allow_choices(m, 1, request.n, max_choices);
   read_max_tokens(m, request.sampling);
   const bool logprobs = m.boolean("logprobs", false);
   const auto top = m.integer("top_logprobs", 0, kMaxTopLogprobs);
@@ -310,7 +327,8 @@ std::optional<ApiError> parse_chat(const Json& body, const model::Sampling& defa
   return m.problem;
 }
 
-std::optional<ApiError> parse_completion(const Json& body, const model::Sampling& defaults, ApiCall& call) {
+std::optional<ApiError> parse_completion(const Json& body, const model::Sampling& defaults, ApiCall& call,
+                                         int max_choices) {
   call = ApiCall();
   call.chat = false;
   Members m(body);
@@ -332,15 +350,18 @@ std::optional<ApiError> parse_completion(const Json& body, const model::Sampling
   m.only("suffix", {Json("")}, "this server does not fill in the middle");
   m.only("best_of", {Json(1), Json(request.n)}, "only 1 is; ask for `n` choices and choose");
   const Json* prompt = m.get("prompt");
+  const bool several = prompt != nullptr && prompt->is_array() && !token_list(*prompt);
   if (prompt == nullptr) {
     m.refuse("prompt", "`prompt` is missing", "missing_required_parameter");
+  } else if (!allow_choices(m, several ? prompt->size() : 1, request.n, max_choices)) {
+    return m.problem;
   } else if (prompt->is_string()) {
     request.prompt = prompt->get<std::string>();
     call.requests.push_back(request);
-  } else if (token_list(*prompt)) {
+  } else if (prompt->is_array() && !several) {
     read_ids(m, *prompt, "prompt", request.prompt_ids);
     call.requests.push_back(request);
-  } else if (prompt->is_array() && !prompt->empty()) {
+  } else if (several && !prompt->empty()) {
     for (size_t i = 0; i < prompt->size() && !m.problem; ++i) {
       const Json& one = (*prompt)[i];
       model::Request next = request;

@@ -41,7 +41,7 @@ std::vector<std::string> retort::fuzz::seeds() {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace retort;
-  const auto body = parse_json(fuzz::text_of(data, size));
+  const auto body = parse_json(fuzz::text_of(data, size), wire::kMaxRequestValues);
   if (!body.ok()) return 0;
   check(*body, true);
   check(*body, false);

@@ -175,6 +175,41 @@ TEST(ParseCompletion, PromptsOfEveryForm) {
   for (const auto& [members, param] : cases) EXPECT_EQ(completion_param(members), param) << members;
 }
 
+// What is asked for is bounded before it is copied: prompts by choices, and the texts that each choice holds.
+TEST(Parse, WorkIsBoundedBeforeItIsCopied) {
+  ApiCall call;
+  const auto refused = [&](const Json& body) {
+    const bool chat = find(body, "messages") != nullptr;
+    const auto error = chat ? parse_chat(body, {}, call, 8) : parse_completion(body, {}, call, 8);
+    EXPECT_LE(call.requests.size(), 8u);
+    return error ? error->param : "";
+  };
+  const Json hi = Json::array({Json{{"role", "user"}, {"content", "hi"}}});
+  Json many = Json::array();
+  for (int i = 0; i < 20'000; ++i) many.push_back("a");
+  EXPECT_EQ(refused({{"prompt", many}, {"stop", std::string(4000, 'x')}}), "n");
+  EXPECT_TRUE(call.requests.empty());
+  EXPECT_EQ(refused({{"prompt", {"a", "b", "c"}}, {"n", 3}}), "n");
+  EXPECT_EQ(refused({{"prompt", {"a", "b"}}, {"n", 4}}), "");
+  EXPECT_EQ(refused({{"prompt", {1, 2, 3, 4, 5, 6, 7, 8, 9, 10}}, {"n", 8}}), "");  // one prompt
+  EXPECT_EQ(refused({{"messages", hi}, {"n", 9}}), "n");
+  EXPECT_EQ(refused({{"prompt", "a"}, {"stop", std::string(5000, 'x')}}), "stop");
+  EXPECT_EQ(refused({{"prompt", "a"}, {"stop", {std::string(3000, 'x'), std::string(3000, 'y')}}}), "stop");
+  EXPECT_EQ(refused({{"messages", hi}, {"user", std::string(2000, 'u')}}), "user");
+}
+
+TEST(Parse, WhatAClientSentIsNotSentBackAtLength) {
+  const std::string many(3'000'000, 'r');
+  ApiCall call;
+  for (const Json& body : {Json{{"messages", Json::array({Json{{"role", many}, {"content", "hi"}}})}},
+                           Json{{"messages", Json::array({Json{{"role", "user"}, {"content", "hi"}, {many, 1}}})}},
+                           Json{{"messages", Json::array({Json{{"role", "user"}, {"content", "hi"}}})}, {many, 1}}}) {
+    const auto error = parse_chat(body, {}, call);
+    ASSERT_TRUE(error);
+    EXPECT_LT(to_text(encode(*error)).size(), 2000u);
+  }
+}
+
 TEST(Parse, MutatedRequestsNeverCrash) {
   Random random(11);
   const std::string good =
