@@ -609,6 +609,19 @@ TEST(PermissionRecord, RefusalsNameWhatIsWrong) {
   EXPECT_FALSE(check_permission(*form, kEndpoint, kNow).ok());
 }
 
+TEST(PermissionRecord, APasswordInTheEndpointIsRefusedUnseen) {
+  TestEnv env;
+  for (const char* endpoint : {"https://me:hunter2-secret@h/v1", "https://hunter2-secret@h?x"}) {
+    for (const Status& status :
+         {check_permission(permission(), endpoint, kNow), Status(load_permission("/nowhere", endpoint, env).error())}) {
+      ASSERT_FALSE(status.ok());
+      EXPECT_EQ(status.error().message.find("hunter2"), std::string::npos) << status.error().message;
+      EXPECT_NE(status.error().message.find("--key-file"), std::string::npos);
+    }
+  }
+  EXPECT_TRUE(check_endpoint("https://h/v1?at=me@home").ok());
+}
+
 TEST(PermissionRecord, EndpointsMatchByWholeParts) {
   EXPECT_TRUE(endpoint_matches("https://API.example.com/v1/", "https://api.example.com:443/v1"));
   EXPECT_TRUE(endpoint_matches("https://api.example.com", "https://api.example.com/v1"));

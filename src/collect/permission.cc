@@ -79,7 +79,19 @@ Result<Permission> parse_permission(std::string_view yaml) {
   return out;
 }
 
+Status check_endpoint(std::string_view endpoint) {
+  const size_t mark = endpoint.find("://");
+  if (mark == std::string_view::npos) return {};
+  const std::string_view host = endpoint.substr(mark + 3, endpoint.find_first_of("/?#", mark + 3) - mark - 3);
+  if (host.find('@') != std::string_view::npos)
+    return fail(Code::Invalid,
+                "the endpoint holds a user name or a password; take it out, and give the key by RETORT_API_KEY, "
+                "--key-file or `headers`, which are never shown");
+  return {};
+}
+
 Status check_permission(const Permission& p, const std::string& endpoint, int64_t wall_us) {
+  RETORT_TRY(check_endpoint(endpoint));
   const std::pair<const char*, const std::string*> needed[] = {
       {"name", &p.name},         {"endpoint", &p.endpoint},     {"clause", &p.clause},
       {"evidence", &p.evidence}, {"checked_by", &p.checked_by}, {"date", &p.date},
@@ -127,6 +139,7 @@ std::string permission_template(const std::string& endpoint, int64_t wall_us) {
 }
 
 Result<Permission> load_permission(const std::string& path, const std::string& endpoint, Env& env) {
+  RETORT_TRY(check_endpoint(endpoint));
   const auto refuse = [&](Error error) {
     error.message += fmt::format("\nA permission record for this teacher has this form:\n\n{}",
                                  permission_template(endpoint, env.wall_us()));

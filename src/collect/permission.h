@@ -44,6 +44,8 @@ inline constexpr std::string_view kImportEndpoint = "import";
 
 // Errors: Invalid, naming the member; unknown members are refused with the nearest known one.
 Result<Permission> parse_permission(std::string_view yaml);
+// Refuses (Invalid) an endpoint with a password in it, without showing it: it would go into messages and stamps.
+Status check_endpoint(std::string_view endpoint);
 // Refuses (Invalid) a record that is incomplete, does not allow distillation, is not yet or no longer valid at
 // `wall_us` or was made for another endpoint; the message says what to write.
 Status check_permission(const Permission& permission, const std::string& endpoint, int64_t wall_us);
