@@ -193,7 +193,7 @@ struct Reader {
     if (power >= 0)
       value *= scale;
     else
-      value /= scale;
+      value /= cpp_rational(scale);  // Boost 1.81 leaves a 1 as it is where it is divided by a plain integer
     return value;
   }
 
