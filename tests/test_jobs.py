@@ -29,7 +29,7 @@ def read(path):
 
 
 class Api(http.server.BaseHTTPRequestHandler):
-    """Answers any question with 4, at 100 tokens in and 10 out."""
+    """Answers any question with 4 and approves of any answer, at 100 tokens in and 10 out."""
 
     def log_message(self, *args):
         pass
@@ -37,13 +37,15 @@ class Api(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
         self.server.asked.append((body, self.headers.get("authorization")))
+        text = "VERDICT: CORRECT" if "VERDICT" in body["messages"][-1]["content"] else "The answer is 4."
         answer = {"id": "x", "object": "chat.completion", "model": body["model"], "created": 0,
-                  "choices": [{"index": 0, "message": {"role": "assistant", "content": "The answer is 4."}, "finish_reason": "stop"}],
+                  "choices": [{"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}],
                   "usage": {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}}
         data, kind = json.dumps(answer).encode(), "application/json"
         if body.get("stream"):
-            choice = {"index": 0, "delta": {"content": "The answer is 4."}, "finish_reason": "stop"}
-            events = [{**answer, "object": "chat.completion.chunk", "choices": [choice]}]
+            choice = {"index": 0, "delta": {"content": text}, "finish_reason": "stop"}
+            base = {"id": "x", "object": "chat.completion.chunk", "model": body["model"], "created": 0}
+            events = [{**base, "choices": [choice]}, {**base, "choices": [], "usage": answer["usage"]}]
             data, kind = ("".join(f"data: {json.dumps(e)}\n\n" for e in events) + "data: [DONE]\n\n").encode(), "text/event-stream"
         self.send_response(200)
         self.send_header("content-type", kind)
@@ -84,8 +86,8 @@ def test_eval_over_an_api_is_capped_and_booked(api, place):
     refused(INVALID, *args, says=["--prices", "`m: {input: 2.50, output: 10.00}`", "free"])
     args += ["--prices", place / "prices.yaml"]
     refused(INVALID, *args, says=["--cap"])
-    run = refused(LIMIT, *args, "--cap", "0.0006", "--concurrency", 1, says=["raise --cap"])
-    bought = len(api.asked)
+    run = refused(LIMIT, *args, "--cap", "0.0014", "--concurrency", 1, says=["raise --cap"])
+    bought = len(api.asked)  # a request reserves about 0.0012 and costs 0.00012
     assert 0 < bought < 4, run.stderr
     assert cost(place / "o", "eval")["usd_micros"] == 120 * bought
     retort(*args, "--cap", "1.00")
@@ -101,7 +103,7 @@ def test_a_free_api_needs_no_cap(api, place):
 def test_chat_over_an_api_is_capped_and_booked(api, place):
     args = ["chat", "--endpoint", api.url, "--model", "m"]
     refused(INVALID, *args, says=["--prices"])
-    args += ["--prices", place / "prices.yaml", "--cap", "0.001"]
+    args += ["--prices", place / "prices.yaml", "--cap", "0.003"]
     refused(INVALID, *args, says=["--out"])
     args += ["--out", place / "chat"]
     refused(INVALID, *args, says=["--max-tokens"])
@@ -110,7 +112,7 @@ def test_chat_over_an_api_is_capped_and_booked(api, place):
     retort(*args, "--max-tokens", 50, stdin="What is 2 + 2?\n")
     assert len(api.asked) == 3  # a question asked again is asked again
     assert cost(place / "chat", "chat")["usd_micros"] == 360
-    run = retort(*args, "--max-tokens", 300, stdin="What is 2 + 2?\n", check=False)
+    run = retort(*args, "--max-tokens", 1000, stdin="What is 2 + 2?\n", check=False)
     assert run.returncode == LIMIT and "cap" in run.stderr and len(api.asked) == 3
 
 
@@ -131,7 +133,7 @@ steps:
     assert {b["model"] for b, _ in api.asked} == {"m", "m2"}
     assert (place / "out" / "eval" / "comparison.json").exists() and (place / "out" / "eval" / "against" / "summary.json").exists()
     stamps = "".join(p.read_text() for p in (place / "out").glob("*/stamp.json"))
-    assert "s3cret" not in stamps and "key" not in json.loads((place / "out" / "collect" / "stamp.json").read_text())["options"]
+    assert "s3cret" not in stamps and "key_file" not in json.loads((place / "out" / "collect" / "stamp.json").read_text())["options"]
     # How it is done is no part of what was made: another key file or cap runs nothing again.
     asked = len(api.asked)
     (place / "key2").write_text("other\n")
@@ -168,7 +170,7 @@ report: {evals: [{step: eval, label: mine}]}
 
 @pytest.mark.parametrize("old, new, says", [
     ("label: mine}]", "label: mine}], comparisons: [[base, mine]]", ["report.comparisons", "`base`", "mine"]),
-    ("[{step: eval,", "[{step: eval_bas,", ["report.evals", "`eval_bas`", "did you mean `eval`"]),
+    ("[{step: eval,", "[{step: evall,", ["report.evals", "`evall`", "did you mean `eval`"]),
     ("from_scratch: true", "from_scratch: true, method: dora", ["step `train`", "`method`", "dora", "full, lora"]),
     ("from_scratch: true", "from_scratch: true, method: lora", ["step `train`", "lora needs"]),
     ("permission.yaml", "expired.yaml", ["step `collect`", "2020-01-01"]),
@@ -265,5 +267,5 @@ def test_the_forecast_honours_max_steps(place):
     six = tokens()
     assert tokens("--set", "t.max_steps=12") == pytest.approx(2 * six, rel=0.01)
     assert tokens("--set", "t.max_steps=0") == pytest.approx(10 / 6 * six, rel=0.01)
-    run = retort("run", place / "r.yaml", "--out", place / "out", "--dry-run", "--set", "t.max_steps=10000000", "--set", "t.batch_size=1000")
+    run = retort("run", place / "r.yaml", "--out", place / "out", "--dry-run", "--set", "t.max_steps=1000000", "--set", "t.batch_size=1000")
     assert "t is reckoned to take" in run.stderr

@@ -120,6 +120,8 @@ Status CollectJob::check(Env& env) const {
   if (auto cap = parse_usd(options.cap.empty() ? "0" : options.cap); !cap.ok())
     return within("`cap`", std::move(cap).error());
   if (access.key_file.empty() || env.exists(access.key_file)) RETORT_TRY(dropped(api_key(access, env)));
+  RETORT_TRY(dropped(collect::extra_members(options)));
+  RETORT_TRY(dropped(extra_headers(options.headers, env)));
   return {};
 }
 

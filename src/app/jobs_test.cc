@@ -68,7 +68,7 @@ TEST(Jobs, ErrorsOfAVerbCallOptionsByTheirFlags) {
   app.parse("--examples x --method dora");
   const auto result = run();
   ASSERT_FALSE(result.ok());
-  EXPECT_EQ(result.error().message, "--method is \"dora\"; give one of full, lora");
+  EXPECT_EQ(result.error().message, "--method is \"dora\"; give one of full, lora (`lora`?)");
 }
 
 TEST(Jobs, WhatIsRequiredIsMissed) {

@@ -96,13 +96,17 @@ Result<PromptSplit> split_prompts(const SplitOptions& options, std::vector<Promp
           Code::Invalid,
           "a share of {} of {} prompts is less than one, so none would be left to learn from; raise `train_share`",
           options.train_share, prompts.size());
+    const std::string who = out.largest == prompts.size()
+                                ? fmt::format("all {} prompts", prompts.size())
+                                : fmt::format("{} of {} prompts", out.largest, prompts.size());
+    const std::string why =
+        options.shared_words > 0 ? fmt::format("share {} words in a row", options.shared_words) : "ask the same";
     return fail(
         Code::Invalid,
-        "none would be left to learn from: {} of {} prompts {}, count as variants of one and stay together, and "
-        "`train_share` leaves room for {}; set `shared_words` {}, or raise `train_share`",
-        out.largest == prompts.size() ? "all" : fmt::format("{}", out.largest), prompts.size(),
-        options.shared_words > 0 ? fmt::format("share {} words in a row", options.shared_words) : "ask the same",
-        wanted, options.shared_words > 0 ? "higher, or to 0 (only equal questions are variants)" : "above 0");
+        "none would be left to learn from: {} {}, count as variants of one and stay together, and `train_share` "
+        "leaves room for {}; {}raise `train_share`",
+        who, why, wanted,
+        options.shared_words > 0 ? "set `shared_words` higher, or to 0 (only equal questions are variants), or " : "");
   }
   for (const size_t i : order) {
     if (!options.task.empty()) prompts[i].task = options.task;

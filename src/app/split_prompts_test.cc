@@ -62,9 +62,14 @@ TEST(SplitPrompts, EqualQuestionsMeetWithoutSharedWords) {
   options.shared_words = 0;
   // "3 + 4" and "4 + 3" are one question; the two stories about fish are two.
   const auto split = split_prompts(options, {make("a", "What is 3 + 4?"), make("b", "What is 4 + 3?")});
-  ASSERT_TRUE(split.ok());
-  EXPECT_TRUE(split->train.empty());  // a pair does not fit into half of two
-  EXPECT_EQ(split->test.size(), 2u);
+  ASSERT_FALSE(split.ok());  // a pair does not fit into half of two
+  EXPECT_TRUE(split.error().message.starts_with("none would be left to learn from: all 2 prompts ask the same"))
+      << split.error().message;
+  options.train_share = 0;
+  const auto test_only = split_prompts(options, {make("a", "What is 3 + 4?"), make("b", "What is 4 + 3?")});
+  ASSERT_TRUE(test_only.ok());
+  EXPECT_EQ(test_only->test.size(), 2u);
+  EXPECT_EQ(test_only->largest, 2u);
 }
 
 TEST(SplitPrompts, TheSeedDecidesTheOrderAndTheLimitCutsTheTestSideOnly) {

@@ -118,7 +118,7 @@ struct Options {
       {.low = 0});
     v("batch_size", batch_size, "examples in a step", {.low = 1});
     v("epochs", epochs, "passes over the examples", {.high = 1e6, .above = 0});
-    v("max_steps", max_steps, "steps; above 0 it replaces epochs", {.low = 0, .high = 1e7});
+    v("max_steps", max_steps, "steps; above 0 it replaces epochs", {.low = 0, .high = 1e6});
     v("max_flops", max_flops,
       "training FLOPs; above 0 it replaces epochs, so that two runs can be given the same compute",
       {.low = 0, .high = 1e27});
