@@ -235,7 +235,7 @@ TEST_F(PipelineTest, FaultsOfARecipeAreNamed) {
   EXPECT_EQ(message("name: x\nsteps: {a: {do: copy, form: in.txt}}"),
             at + ": step `a`: unknown option `form`; did you mean `from`?");
   EXPECT_EQ(message("name: x\nsteps: {a: {do: copy, from: none.txt}}"),
-            at + ": step `a` reads " + dir_ + "/none.txt, which does not exist");
+            at + ": step `a`: it reads " + dir_ + "/none.txt, which does not exist");
   EXPECT_EQ(message(kTwo, {"marc=1"}), at + ": `--set marc=1`: this recipe has no value `marc`; did you mean `mark`?");
 }
 
