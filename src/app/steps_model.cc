@@ -207,6 +207,7 @@ Result<Forecast> forecast_train(const StepContext& context) {
 // ---- eval
 
 Status eval_used(const std::string& work, ledger::CostRow& row, Env& env) {
+  if (env.exists(work + "/eval.sqlite")) return {};  // a paid API's: the store says what it used
   const auto text = env.read_file(work + "/scores.partial.jsonl");
   if (!text.ok()) return {};
   for (const std::string_view line : split(*text, '\n')) {
