@@ -5,7 +5,7 @@
 #include "app/command.h"
 #include "base/cancel.h"
 #include "base/text.h"
-#include "model/chat_template.h"
+#include "model/chat_turn.h"
 #include "model/tokenizer_load.h"
 
 namespace retort::app {
@@ -15,21 +15,6 @@ struct Flags {
   std::string model, file, now;
   bool json = false;
 };
-
-// Noon UTC of YYYY-MM-DD, in microseconds since 1970.
-Result<int64_t> parse_day(const std::string& text) {
-  int year = 0, month = 0, day = 0, used = 0;
-  if (std::sscanf(text.c_str(), "%4d-%2d-%2d%n", &year, &month, &day, &used) != 3 ||
-      static_cast<size_t>(used) != text.size() || year < 1970 || month < 1 || month > 12 || day < 1 || day > 31)
-    return fail(Code::Invalid, "--now `{}` is not a date as 2025-02-22", text);
-  // Days from the civil calendar (Howard Hinnant's algorithm).
-  const int y = month <= 2 ? year - 1 : year;
-  const int64_t era = y / 400;
-  const int64_t in_era = y - era * 400;
-  const int64_t in_year = (153 * (month + (month > 2 ? -3 : 9)) + 2) / 5 + day - 1;
-  const int64_t days = era * 146097 + in_era * 365 + in_era / 4 - in_era / 100 + in_year - 719468;
-  return (days * 86400 + 43200) * 1000000;
-}
 
 struct Source {
   std::string text;
@@ -66,7 +51,9 @@ Result<int> run(const Flags& flags) {
   model::RenderOptions options;
   options.now_us = system_env().wall_us();
   if (!flags.now.empty()) {
-    RETORT_ASSIGN(options.now_us, parse_day(flags.now));
+    auto noon = model::noon_of(flags.now);
+    if (!noon.ok()) return within("--now", std::move(noon).error());
+    options.now_us = *noon;
   }
   std::string line;
   int status = 0;

@@ -144,8 +144,8 @@ Result<MeanTokens> example_tokens(const StepContext& context, const TrainJob& st
   if (sample.empty()) return mean;
   RETORT_ASSIGN(const train::Student student, train::new_student(step.options, "", sample, context.env));
   for (const SampleText& text : examples.sample) {
-    mean.question += static_cast<double>(student.maker.encode(text.question).size());
-    mean.answer += static_cast<double>(student.maker.encode(text.answer).size());
+    mean.question += static_cast<double>(student.maker.tokenizer.encode(text.question, false).size());
+    mean.answer += static_cast<double>(student.maker.tokenizer.encode(text.answer, false).size());
   }
   constexpr double kFrame = 8;  // marks of turns and of the thought
   mean.question = mean.question / static_cast<double>(sample.size()) + kFrame;
@@ -291,7 +291,7 @@ Result<Forecast> forecast_eval(const StepContext& context) {
 }  // namespace
 
 StepKind train_step() {
-  StepKind kind = kind_of<TrainJob>("train", 2);
+  StepKind kind = kind_of<TrainJob>("train", 3);
   kind.forecast = forecast_train;
   kind.run = run_train;
   kind.books = true;

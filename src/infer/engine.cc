@@ -11,10 +11,10 @@
 
 #include "base/env.h"
 #include "base/random.h"
-#include "base/text.h"
 #include "infer/sampler.h"
 #include "infer/scorer.h"
 #include "infer/text_stream.h"
+#include "model/chat_turn.h"
 
 namespace retort::infer {
 namespace {
@@ -22,7 +22,6 @@ namespace {
 constexpr int kMaxChoices = 256;
 // Prompt tokens of a pass where each wants its logits: bounds them to this many times the vocabulary.
 constexpr int kScoredChunk = 64;
-constexpr std::string_view kThinkMark = "<think>";
 
 // A request on its way, shared by its choices.
 struct Job {
@@ -122,8 +121,7 @@ Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const model::Mode
     return fail(Code::Limit, "kv_limit_mib {} holds not even {} positions of `{}`; give at least {}",
                 options.kv_limit_mib, kernels::kPagePositions, model->name,
                 (KvCache::page_bytes({config.kv_heads, config.head_dim}, config.layers) >> 20) + 1);
-  state->eos = config.eos_ids;
-  if (state->eos.empty() && model->tokenizer.eos_id() >= 0) state->eos.push_back(model->tokenizer.eos_id());
+  state->eos = model::end_ids(config, model->tokenizer);
   const model::TokenizerSpec& spec = model->tokenizer.spec();
   const bool drops =
       std::any_of(spec.added.begin(), spec.added.end(), [](const auto& t) { return t.lstrip || t.rstrip; });
@@ -197,14 +195,16 @@ Status Engine::State::prepare(Job& job, uint64_t number) {
     job.prompt = model->tokenizer.encode_prompt(*r.prompt);
   } else {
     RETORT_ASSIGN(const model::ChatTemplate* chat, model::need_chat_template(*model));
-    const Json variables = model::chat_variables(r.messages, true, model->tokenizer.bos_token(),
-                                                 model->tokenizer.eos_token(), r.template_variables);
-    RETORT_ASSIGN(const std::string text, chat->render(variables, {system_env().wall_us(), {}}));
-    if (job.cancel.requested()) return fail(Code::Cancelled, "the request was cancelled");
-    RETORT_TRY(check_length(text));
-    job.prompt = model->tokenizer.encode(text, false);  // the template wrote its own BOS
+    const auto admit = [&](std::string_view text) -> Status {
+      if (job.cancel.requested()) return fail(Code::Cancelled, "the request was cancelled");
+      return check_length(text);
+    };
+    RETORT_ASSIGN(model::ChatPrompt prompt,
+                  model::chat_prompt(model->tokenizer, *chat, r.messages,
+                                     {r.template_variables, system_env().wall_us(), admit}));
+    job.prompt = std::move(prompt.ids);
     job.split_thought = true;
-    job.in_thought = trim(text).ends_with(kThinkMark);
+    job.in_thought = prompt.in_thought;
   }
   if (job.prompt.empty()) return fail(Code::Invalid, "the prompt has no tokens; give it at least one");
   for (const int32_t id : job.prompt)
@@ -470,10 +470,10 @@ void Engine::State::accept(Sequence& s, model::Token token) {
   }
   s.ids.push_back(token.id);
   if (s.text.in_thought()) ++job.reply.usage.reasoning_tokens;
-  // Special tokens steer; they are not text. The marks of a thought are, however they are declared.
-  token.is_text = !model->tokenizer.is_special(token.id) || token.bytes == kThinkMark || token.bytes == "</think>";
+  const std::string_view shown = model::shown_bytes(model->tokenizer, token.id);
+  token.is_text = !shown.empty() || token.bytes.empty();
   TextPiece piece;
-  const bool stopped = s.text.push(token.is_text ? std::string_view(token.bytes) : std::string_view(), piece);
+  const bool stopped = s.text.push(shown, piece);
   std::vector<model::Token> tokens;
   tokens.push_back(std::move(token));
   const bool full = static_cast<int>(s.ids.size() - job.prompt.size()) >= job.max_tokens;

@@ -5,7 +5,6 @@
 namespace retort::model {
 namespace {
 
-constexpr std::string_view kOpen = "<think>", kClose = "</think>";
 constexpr std::string_view kSpace = " \t\r\n";
 
 // Length of the longest proper prefix of `mark` that `text` ends with.
@@ -30,12 +29,12 @@ void ThinkSplitter::feed(std::string_view piece, std::string& reasoning, std::st
       case State::Start: {
         if (first == std::string::npos) return;
         const std::string_view rest = std::string_view(held_).substr(first);
-        if (rest.substr(0, kOpen.size()) == kOpen) {
-          held_.erase(0, first + kOpen.size());
+        if (rest.substr(0, kThinkOpen.size()) == kThinkOpen) {
+          held_.erase(0, first + kThinkOpen.size());
           state_ = State::ThoughtStart;
           continue;
         }
-        if (rest.size() < kOpen.size() && kOpen.substr(0, rest.size()) == rest) return;
+        if (rest.size() < kThinkOpen.size() && kThinkOpen.substr(0, rest.size()) == rest) return;
         state_ = State::Content;
         content += held_;
         held_.clear();
@@ -57,16 +56,16 @@ void ThinkSplitter::feed(std::string_view piece, std::string& reasoning, std::st
         held_.clear();
         return;
       case State::Thought: {
-        const size_t close = held_.find(kClose);
+        const size_t close = held_.find(kThinkClose);
         if (close != std::string::npos) {
           const size_t last = std::string_view(held_).substr(0, close).find_last_not_of(kSpace);
           if (last != std::string::npos) reasoning.append(held_, 0, last + 1);
-          held_.erase(0, close + kClose.size());
+          held_.erase(0, close + kThinkClose.size());
           state_ = State::ContentStart;
           continue;
         }
         // White space before a closing mark is the mark's, so it waits as well.
-        const std::string_view sure = std::string_view(held_).substr(0, held_.size() - open_end(held_, kClose));
+        const std::string_view sure = std::string_view(held_).substr(0, held_.size() - open_end(held_, kThinkClose));
         const size_t last = sure.find_last_not_of(kSpace);
         if (last == std::string_view::npos) return;
         reasoning.append(held_, 0, last + 1);
@@ -89,9 +88,9 @@ void ThinkSplitter::finish(std::string& reasoning, std::string& content) {
 }
 
 void split_think(std::string_view text, std::string& reasoning, std::string& content) {
-  const size_t close = text.find(kClose);
+  const size_t close = text.find(kThinkClose);
   ThinkSplitter splitter(close != std::string_view::npos &&
-                         text.substr(0, close).find(kOpen) == std::string_view::npos);
+                         text.substr(0, close).find(kThinkOpen) == std::string_view::npos);
   splitter.feed(text, reasoning, content);
   splitter.finish(reasoning, content);
 }

@@ -8,6 +8,10 @@
 
 namespace retort::model {
 
+// The marks of a thought.
+inline constexpr std::string_view kThinkOpen = "<think>", kThinkClose = "</think>";
+constexpr bool is_think_mark(std::string_view text) { return text == kThinkOpen || text == kThinkClose; }
+
 class ThinkSplitter {
  public:
   // `inside`: the text begins within a thought, as with templates that open it in the prompt.

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "model/bpe.h"
 #include "model/pretokenizer.h"
+#include "model/think.h"
 #include "model/tokenizer_added.h"
 #include "model/unicode.h"
 
@@ -281,6 +282,11 @@ Result<Tokenizer> Tokenizer::make(TokenizerSpec spec) {
 }
 
 std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special) const {
+  return encode_as(text, add_special, false);
+}
+std::vector<int32_t> Tokenizer::encode_written(std::string_view text) const { return encode_as(text, false, true); }
+
+std::vector<int32_t> Tokenizer::encode_as(std::string_view text, bool add_special, bool written) const {
   const Tables& t = *tables_;
   std::string valid;
   if (!is_utf8(text)) {
@@ -291,8 +297,12 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special) 
   out.reserve(text.size() / 4 + 8);
   if (add_special) out = t.affixes.prefix;
   auto cache = t.caches.take();
+  const auto is_token = [&](int32_t id) {
+    return id >= 0 &&
+           !(written && t.special[static_cast<size_t>(id)] && !is_think_mark(t.texts[static_cast<size_t>(id)]));
+  };
   t.raw_added.split(text, [&](std::string_view piece, int32_t id) {
-    if (id >= 0) {
+    if (is_token(id)) {
       out.push_back(id);
       return;
     }
@@ -302,7 +312,7 @@ std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special) 
       piece = normal;
     }
     t.normalized_added.split(piece, [&](std::string_view part, int32_t part_id) {
-      if (part_id >= 0)
+      if (is_token(part_id))
         out.push_back(part_id);
       else
         t.encode_plain(part, *cache, out);

@@ -54,6 +54,9 @@ class Tokenizer {
   // where the tokenizer has them) are added always, exactly as Hugging Face's encode(add_special_tokens=True) does.
   // A rendered chat template holds its own BOS: encode it with add_special = false.
   std::vector<int32_t> encode(std::string_view text, bool add_special) const;
+  // What a model writes to say `text`: as encode(text, false), but the texts of special tokens stay text. The marks of
+  // a thought (model/think.h) become tokens where there are such.
+  std::vector<int32_t> encode_written(std::string_view text) const;
   // For prompts from users: as encode(text, true), but a text that begins with BOS already gets no second one.
   std::vector<int32_t> encode_prompt(std::string_view text) const;
 
@@ -84,6 +87,7 @@ class Tokenizer {
   struct Tables;
 
  private:
+  std::vector<int32_t> encode_as(std::string_view text, bool add_special, bool written) const;
   explicit Tokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
   std::shared_ptr<const Tables> tables_;
 };

@@ -5,6 +5,7 @@
 #include <limits>
 #include <numeric>
 
+#include "base/options.h"
 #include "base/random.h"
 
 namespace retort::train {
@@ -14,10 +15,23 @@ constexpr uint64_t kShuffleStream = 0x73687566;  // draws of other uses have oth
 
 }  // namespace
 
-std::string answer_text(const Example& e, const std::string& format) {
-  if (e.reasoning.empty() || format == "answer") return e.content;
-  if (format == "plain") return e.reasoning + "\n\n" + e.content;
-  return "<think>\n" + e.reasoning + "\n</think>\n\n" + e.content;
+Result<model::ChatSettings> chat_settings(const Options& options) {
+  model::ChatSettings settings;
+  auto noon = model::noon_of(options.date);
+  if (!noon.ok()) return within("date", std::move(noon).error());
+  settings.now_us = *noon;
+  if (!options.template_variables.empty()) settings.variables = Json::object();
+  for (const std::string& one : options.template_variables) {
+    if (auto set = apply_set(settings.variables, one, SetAs::Yaml); !set.ok())
+      return within("template_variables", std::move(set).error());
+  }
+  return settings;
+}
+
+Answer answer_of(const Example& e, const std::string& format) {
+  if (e.reasoning.empty() || format == "answer") return {"", e.content};
+  if (format == "plain") return {"", e.reasoning + "\n\n" + e.content};
+  return {e.reasoning, e.content};
 }
 
 Result<std::vector<Sample>> make_samples(const std::vector<Example>& examples, const TextMaker& text,
@@ -26,13 +40,14 @@ Result<std::vector<Sample>> make_samples(const std::vector<Example>& examples, c
   const auto most = static_cast<size_t>(options.max_length);
   for (const Example& example : examples) {
     ++summary.examples;
-    auto prompt = text.prompt(example.messages);
-    if (!prompt.ok()) return within(fmt::format("example {}", example.id), std::move(prompt).error());
+    const auto prompt = model::chat_prompt(text.tokenizer, text.chat, example.messages, text.settings);
+    if (!prompt.ok()) return within(fmt::format("example {}", example.id), prompt.error());
+    const Answer answer = answer_of(example, options.format);
     Sample sample;
-    sample.ids = text.encode(*prompt);
+    sample.ids = prompt->ids;
     sample.answer = static_cast<int32_t>(sample.ids.size());
-    for (const int32_t id : text.encode(answer_text(example, options.format))) sample.ids.push_back(id);
-    if (text.end >= 0) sample.ids.push_back(text.end);
+    const auto ids = model::answer_ids(text.tokenizer, *prompt, answer.reasoning, answer.content, text.end);
+    sample.ids.insert(sample.ids.end(), ids.begin(), ids.end());
     const size_t length = sample.ids.size();
     if (sample.answer == 0 || static_cast<size_t>(sample.answer) >= std::min(length, most)) {
       ++summary.skipped;

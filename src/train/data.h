@@ -3,11 +3,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "base/result.h"
+#include "model/chat_turn.h"
 #include "record/example.h"
 #include "record/stream.h"
 #include "train/backend.h"
@@ -32,15 +32,22 @@ struct DataSummary {
   int64_t target_tokens = 0;
 };
 
-// Text to ids, as the model will see it. `prompt` renders the chat up to where the assistant starts.
+// What makes ids of a chat, as the engine will (model/chat_turn.h).
 struct TextMaker {
-  std::function<Result<std::string>(const std::vector<Message>&)> prompt;
-  std::function<std::vector<int32_t>(const std::string&)> encode;
+  model::Tokenizer tokenizer;
+  model::ChatTemplate chat;
+  model::ChatSettings settings;
   int32_t end = -1;  // the token that ends the assistant's turn
 };
 
-// The assistant's turn as text (see Options::format), without the end token.
-std::string answer_text(const Example& example, const std::string& format);
+// What the chat template is given, out of `date` and `template_variables`. Errors: Invalid.
+Result<model::ChatSettings> chat_settings(const Options& options);
+
+// What of an example is learned as thought and what as content.
+struct Answer {
+  std::string reasoning, content;
+};
+Answer answer_of(const Example& example, const std::string& format);
 
 // All examples, in their order. Prompt and answer are encoded apart, as at inference. Errors: Invalid where nothing is
 // left to train on.

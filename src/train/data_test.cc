@@ -1,29 +1,28 @@
 #include "train/data.h"
 
+#include <algorithm>
 #include <cmath>
 #include <map>
 
 #include <gtest/gtest.h>
 
+#include "model/bpe_trainer.h"
 #include "train/schedule.h"
 #include "train/tiny_model.h"
 
 namespace retort::train {
 namespace {
 
-// A token a byte; the prompt is the last message's text and ":".
+// A token a byte and 0 for the end; the prompt is the last message's text and ":".
 TextMaker bytes() {
-  TextMaker maker;
-  maker.prompt = [](const std::vector<Message>& messages) -> Result<std::string> {
-    return messages.back().content + ":";
-  };
-  maker.encode = [](const std::string& text) {
-    std::vector<int32_t> ids;
-    for (const char c : text) ids.push_back(static_cast<uint8_t>(c));
-    return ids;
-  };
-  maker.end = 0;
-  return maker;
+  model::BpeTraining training;
+  training.vocab_size = 257;
+  training.special_tokens = {"<end>"};
+  training.eos_token = "<end>";
+  auto tokenizer = model::train_bpe({}, training);
+  auto chat = model::ChatTemplate::parse("{{ messages[-1]['content'] }}:");
+  EXPECT_TRUE(tokenizer.ok() && chat.ok());
+  return {*tokenizer, *chat, {}, 0};
 }
 
 Example example(const std::string& question, const std::string& reasoning, const std::string& content) {
@@ -52,6 +51,32 @@ TEST(Samples, OnlyTheAnswerIsInTheLoss) {
   for (size_t i = 0; i < batch.ids.size(); ++i) {
     const bool learned = i + 1 >= prompt.size() && i + 1 < batch.ids.size();
     EXPECT_EQ(batch.targets[i], learned ? batch.ids[i + 1] : -1) << i;
+  }
+}
+
+TEST(Samples, SpecialTokensInAnAnswerStayText) {
+  Options options;
+  options.max_length = 100;
+  DataSummary summary;
+  const auto samples = make_samples({example("2+2?", "", "4<end>")}, bytes(), options, summary);
+  ASSERT_TRUE(samples.ok());
+  const std::vector<int32_t>& ids = (*samples)[0].ids;
+  EXPECT_EQ(ids.size(), std::string("2+2?:4<end>").size() + 1);
+  EXPECT_EQ(std::count(ids.begin(), ids.end(), 0), 1) << "one end, at the end";
+}
+
+TEST(Settings, AreReadOrRefused) {
+  Options options;
+  EXPECT_EQ(chat_settings(options)->now_us / 86'400'000'000, 20454);  // days to 2026-01-01
+  EXPECT_TRUE(chat_settings(options)->variables.is_null());
+  options.template_variables = {"enable_thinking=false", "style.tone=dry"};
+  EXPECT_EQ(to_text(chat_settings(options)->variables), R"({"enable_thinking":false,"style":{"tone":"dry"}})");
+  options.template_variables = {"enable_thinking"};
+  EXPECT_EQ(chat_settings(options).error().code, Code::Invalid);
+  options.template_variables = {};
+  for (const char* date : {"", "2025-02-30", "2025-13-01", "2025-02-22 ", "today", "1969-12-31"}) {
+    options.date = date;
+    EXPECT_EQ(chat_settings(options).error().code, Code::Invalid) << date;
   }
 }
 

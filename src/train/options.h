@@ -99,6 +99,8 @@ struct Options {
   int64_t max_steps = 0;
   double max_flops = 0;
   uint64_t seed = 1;
+  std::string date = "2026-01-01";
+  std::vector<std::string> template_variables;
   OptimizerOptions optimizer;
   ScheduleOptions schedule;
   LoraOptions lora;
@@ -123,6 +125,10 @@ struct Options {
       "training FLOPs; above 0 it replaces epochs, so that two runs can be given the same compute",
       {.low = 0, .high = 1e27});
     v("seed", seed, "of the order of examples and of new weights");
+    v("date", date,
+      "the day that a chat template with a date shows, YYYY-MM-DD; a fixed one, so that equal runs stay equal");
+    v("template_variables", template_variables,
+      "variables of the chat template, NAME=VALUE (enable_thinking=false); give those that will be asked with");
     v("optimizer", optimizer, "");
     v("schedule", schedule, "");
     v("lora", lora, "");

@@ -31,21 +31,13 @@ model::Tensor view(std::span<const float> weights, const Param& p) {
   return tensor;
 }
 
-TextMaker text_maker(const model::Tokenizer& tokenizer, const model::ChatTemplate& chat, int32_t end) {
-  TextMaker maker;
-  maker.end = end;
-  maker.prompt = [tokenizer, chat](const std::vector<Message>& messages) {
-    return chat.render(model::chat_variables(messages, true, tokenizer.bos_token(), tokenizer.eos_token()));
-  };
-  maker.encode = [tokenizer](const std::string& text) { return tokenizer.encode(text, false); };
-  return maker;
-}
-
 Result<model::Tokenizer> learn_tokenizer(const Options& options, const std::vector<Example>& examples) {
+  const model::ChatPrompt kNewTurn = {{}, false, "<think>\n"};  // kTemplate opens no thought
   std::vector<std::string> texts;
   for (const Example& e : examples) {
     for (const Message& m : e.messages) texts.push_back(m.content);
-    texts.push_back(answer_text(e, options.format));
+    const Answer answer = answer_of(e, options.format);
+    texts.push_back(model::answer_text(kNewTurn, answer.reasoning, answer.content));
   }
   model::BpeTraining training;
   training.vocab_size = options.scratch.vocab_size;
@@ -90,20 +82,19 @@ Shape shape(const model::Config& c) {
   return s;
 }
 
-Result<Student> load_student(const std::string& path) {
+Result<Student> load_student(const Options& options, const std::string& path) {
   RETORT_ASSIGN(const model::Model base, model::load_model(path));
   RETORT_ASSIGN(const model::ChatTemplate* const chat, model::need_chat_template(base));
-  Student student;
+  RETORT_ASSIGN(model::ChatSettings settings, chat_settings(options));
+  const std::vector<int32_t> ends = model::end_ids(base.config, base.tokenizer);
+  if (ends.empty())
+    return fail(Code::Invalid, "{} names no end token; add eos_token_id to its generation_config.json", path);
+  const int32_t end = model::end_id(base.tokenizer, *chat, ends, settings);
+  Student student{{base.tokenizer, *chat, std::move(settings), end}};
   student.config = base.config;
   student.generation = base.generation;
   RETORT_ASSIGN(student.text, model::text_files(base));
   student.fingerprint = base.content_hash();
-  const auto& ends = base.config.eos_ids;
-  const int32_t named = base.tokenizer.eos_id();
-  if (ends.empty() && named < 0)
-    return fail(Code::Invalid, "{} names no end token; add eos_token_id to its generation_config.json", path);
-  const bool use_named = named >= 0 && (ends.empty() || std::find(ends.begin(), ends.end(), named) != ends.end());
-  student.maker = text_maker(base.tokenizer, *chat, use_named ? named : ends.front());
 
   const Layout layout = model_layout(shape(base.config));
   student.weights.resize(static_cast<size_t>(layout.size));
@@ -140,7 +131,8 @@ Result<Student> new_student(const Options& options, const std::string& tokenizer
   const ScratchOptions& o = options.scratch;
   if (o.heads <= 0 || o.hidden % std::max(1, o.heads) != 0)
     return fail(Code::Invalid, "scratch.hidden {} is not divided by scratch.heads {}; change one", o.hidden, o.heads);
-  Student student;
+  RETORT_ASSIGN(model::ChatSettings settings, chat_settings(options));
+  Student student{{*tokenizer, *chat, std::move(settings), *end}};
   model::Config& c = student.config;
   c.vocab_size = tokenizer->vocab_size();
   c.hidden_size = o.hidden;
@@ -160,7 +152,6 @@ Result<Student> new_student(const Options& options, const std::string& tokenizer
   RETORT_TRY(check(shape(c)));
   student.generation.do_sample = false;
   student.text = model::text_files(*tokenizer, source);
-  student.maker = text_maker(*tokenizer, *chat, *end);
   student.fingerprint = sha256(options_hash(o) + student.text.tokenizer_json + source);
   fill_new(student.weights, shape(c), options.seed);
   return student;

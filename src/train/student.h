@@ -17,10 +17,10 @@
 namespace retort::train {
 
 struct Student {
+  TextMaker maker;
   model::Config config;
   model::GenerationDefaults generation;
   model::TextFiles text;
-  TextMaker maker;
   std::vector<float> weights;  // by model_layout(shape(config))
   std::string fingerprint;     // of where it starts: the base's content, or the scratch options and tokenizer
 };
@@ -29,7 +29,7 @@ Shape shape(const model::Config& config);
 
 // The model at `path` (see model::load_model), dequantised to fp32. Errors: load_model's; Invalid without a chat
 // template.
-Result<Student> load_student(const std::string& path);
+Result<Student> load_student(const Options& options, const std::string& path);
 
 // A new model: normal(0, 0.02), the projections into the residual stream scaled by 1 / sqrt(2 layers) (Radford et al.,
 // GPT-2), norms 1; a function of `options.seed` alone. `tokenizer`: a model, folder or tokenizer.json to take the

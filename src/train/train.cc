@@ -267,6 +267,7 @@ void sum_up(Report& report) {
 
 Status check(const Options& o) {
   RETORT_TRY(check_options(o));
+  RETORT_TRY(chat_settings(o));
   return check(o.schedule);
 }
 
@@ -309,8 +310,8 @@ Result<Report> run(const Options& given, const Task& task, Source<Example>& sour
 
   Report report;
   RETORT_ASSIGN(const std::vector<Example> examples, read_all(source));
-  RETORT_ASSIGN(Student student,
-                task.base.empty() ? new_student(options, task.tokenizer, examples, env) : load_student(task.base));
+  RETORT_ASSIGN(Student student, task.base.empty() ? new_student(options, task.tokenizer, examples, env)
+                                                   : load_student(options, task.base));
   if (options.max_length == 0) options.max_length = std::min(kDefaultLength, student.config.max_context);
   if (options.max_length > student.config.max_context)
     return fail(Code::Invalid, "max_length {} passes the model's context of {}; lower it", options.max_length,
