@@ -4,6 +4,7 @@
 #include <map>
 
 #include "app/eval_files.h"
+#include "app/model_card.h"
 #include "app/stamp.h"
 #include "base/hash.h"
 #include "base/options.h"
@@ -30,16 +31,24 @@ Json counts_json(const std::map<std::string, int64_t>& counts) {
   return out;
 }
 
-// A base or a tokenizer: a model, or a file that model::load_text reads.
-Result<Json> part_json(const std::string& given, Env& env) {
+}  // namespace
+
+Result<Json> provenance_part(const std::string& given, Env& env) {
   if (given.empty()) return Json();
+  bool is_model = false;
   std::string path = given, name = std::filesystem::path(given).filename().string();
   if (const auto model = model::resolve_model(given); model.ok()) {
     path = model->path;
     name = model->name;
+    is_model = true;
   }
   Json part = {{"name", name}};
   RETORT_ASSIGN(part["sha256"], weights_identity(path, env));
+  std::string licence;
+  if (is_model) {
+    RETORT_ASSIGN(licence, stated_licence(path, env));
+  }
+  if (!licence.empty()) part["licence"] = licence;
   if (const std::string record = path + "/" + kModelProvenance; env.exists(record)) {
     RETORT_ASSIGN(const std::string text, env.read_file(record));
     auto json = parse_json(text);
@@ -48,8 +57,6 @@ Result<Json> part_json(const std::string& given, Env& env) {
   }
   return part;
 }
-
-}  // namespace
 
 Result<Json> model_provenance(const train::Options& options, const train::Task& task, const std::string& examples,
                               Env& env) {
@@ -78,9 +85,10 @@ Result<Json> model_provenance(const train::Options& options, const train::Task& 
               {"program", std::string("retort ") + RETORT_VERSION},
               {"method", options.method},
               {"options_hash", options_hash(options)},
+              {"chat_template", {{"date", options.date}, {"variables", options.template_variables}}},
               {"examples", data}};
-  RETORT_ASSIGN(out["base"], part_json(task.base, env));
-  RETORT_ASSIGN(out["tokenizer"], part_json(task.tokenizer, env));
+  RETORT_ASSIGN(out["base"], provenance_part(task.base, env));
+  RETORT_ASSIGN(out["tokenizer"], provenance_part(task.tokenizer, env));
   return out;
 }
 

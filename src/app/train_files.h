@@ -44,6 +44,10 @@ Result<train::Report> train_files(const TrainJob& job, const JobPlace& place, bo
 Result<Json> model_provenance(const train::Options& options, const train::Task& task, const std::string& examples,
                               Env& env);
 
+// What such a record says of a base or a tokenizer, or of whatever else a model was made from: name, hash, licence
+// where it states one, and its own record. `given`: a model, or a file that model::load_text reads; "": null.
+Result<Json> provenance_part(const std::string& given, Env& env);
+
 inline constexpr const char* kModelProvenance = "provenance.json";
 
 }  // namespace retort::app
