@@ -53,7 +53,7 @@ target_link_libraries(retort_train_torch PRIVATE torch_wheel Threads::Threads)
 target_link_options(retort_train_torch PRIVATE -Wl,--no-undefined)
 set_target_properties(retort_train_torch PROPERTIES OUTPUT_NAME retort_train BUILD_RPATH "${torch_root}/lib"
                                                     INSTALL_RPATH "$ORIGIN")
-foreach(target retort train_test)
+foreach(target retort train_test app_test)
   if(TARGET ${target})
     add_dependencies(${target} retort_train_torch)
   endif()

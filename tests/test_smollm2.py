@@ -84,11 +84,15 @@ def test_round_two_keeps_the_shortest_correct_answer(done):
     examples = rows(done / "curate2" / "examples.jsonl")
     assert len({e["prompt_id"] for e in examples}) == len(examples)
     assert len(examples) >= 1
+    reasons = {r["id"]: r["reason"] for r in rows(done / "curate2" / "rejects.jsonl")}
     for e in examples:
-        text = e["reasoning"] + e["content"]
-        equal = [t["reasoning"] + t["content"] for t in traces[e["prompt_id"]] if f"\\boxed{{{e['answer']}}}" in t["content"]
-                 and t["finish_reason"] == "stop"]
-        assert len(text) <= min(map(len, equal), default=len(text))
+        mine = next(t for t in traces[e["prompt_id"]] if t["id"] == e["parents"][0])
+        assert mine["reasoning"] + mine["content"] == e["reasoning"] + e["content"] and mine["finish_reason"] == "stop"
+        others = [t for t in traces[e["prompt_id"]] if t["id"] != mine["id"]]
+        assert len(others) == 7
+        for other in others:  # no shorter, or there was something else against it
+            shorter = len((other["reasoning"] + other["content"]).encode()) < len((mine["reasoning"] + mine["content"]).encode())
+            assert not shorter or reasons[other["id"]] not in ("surplus", "duplicate"), (other, mine)
 
 
 def test_own_prompts_take_mawps_place(given, tmp_path):

@@ -142,7 +142,7 @@ TEST(Curate, AsksTheGraderAboutTheUndecided) {
       trace("e0", "e", "free", "A long essay on the sea, which has no figure at the end of it, nor a short reply."),
   };
   std::atomic<int> calls{0};
-  model::FakeGenerator grader([&](const model::Request& r, int64_t) -> Result<model::FakeAnswer> {
+  const auto grade = [&](const model::Request& r, int64_t) -> Result<model::FakeAnswer> {
     const std::string& text = r.messages.back().content;
     if (++calls == 1) return Error{Code::Unavailable, "429", 1};
     if (text.find("Final answer:\n=====\n2\n") != std::string::npos)
@@ -151,7 +151,8 @@ TEST(Curate, AsksTheGraderAboutTheUndecided) {
     if (text.find("Final answer:\n=====\n1\n") != std::string::npos)
       return model::FakeAnswer{{"VERDICT: WRONG"}, "stop", 1, 0};
     return model::FakeAnswer{{"I cannot tell."}, "stop", 1, 0};
-  });
+  };
+  model::FakeGenerator grader(grade);
   const Ran out = curated({}, traces, &grader);
   EXPECT_EQ(out.reason("b0"), "wrong_answer");
   EXPECT_EQ(out.reason("b1"), "kept");
@@ -170,6 +171,17 @@ TEST(Curate, AsksTheGraderAboutTheUndecided) {
        {"correct", "VERDICT: correctness is unclear", "VERDICT: CORRECT or VERDICT: WRONG", "VERDICT: CORRECT/WRONG",
         "", "VERDICT: not CORRECT", "VERDICT: CORRECT\nor is it?", "The verdict: correct", "VERDICT:"})
     EXPECT_EQ(parse_grade(unclear), Grade::Unclear) << unclear;
+  for (const uint64_t disorder : {1, 2, 3}) {
+    calls = 0;
+    model::FakeGenerator wild(grade, "fake", disorder);
+    const Ran again = curated({}, traces, &wild);
+    ASSERT_EQ(again.examples.size(), out.examples.size());
+    for (size_t i = 0; i < out.examples.size(); ++i)
+      EXPECT_EQ(to_text(encode(again.examples[i])), to_text(encode(out.examples[i])));
+    ASSERT_EQ(again.rejects.size(), out.rejects.size());
+    for (size_t i = 0; i < out.rejects.size(); ++i)
+      EXPECT_EQ(to_text(encode(again.rejects[i])), to_text(encode(out.rejects[i])));
+  }
 
   model::FakeGenerator broken(
       [](const model::Request&, int64_t) -> Result<model::FakeAnswer> { return fail(Code::Io, "gone"); });

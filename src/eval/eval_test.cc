@@ -87,6 +87,10 @@ TEST(Eval, ScoresDependOnNeitherConcurrencyNorArrival) {
   const Ran b = evaluate(options, questions(20), many);
   ASSERT_TRUE(a.tally.ok()) << a.tally.error().message;
   EXPECT_EQ(a.scores, b.scores);
+  for (const uint64_t disorder : {1, 2, 3}) {
+    model::FakeGenerator wild([](const model::Request& r, int64_t) { return solve(r); }, "fake", disorder);
+    EXPECT_EQ(evaluate(options, questions(20), wild).scores, a.scores) << disorder;
+  }
   EXPECT_EQ(a.tally->in, 20);
   EXPECT_EQ(a.tally->kept, 80);
   EXPECT_GT(a.tally->counts.at("correct"), 30);

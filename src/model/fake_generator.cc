@@ -10,6 +10,7 @@
 #include <thread>
 
 #include "base/hash.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "model/think.h"
 
@@ -20,6 +21,7 @@ struct Job {
   Request request;
   Callbacks callbacks;
   Cancel cancel;
+  Status refused;  // told from the generator's thread
   FakeAnswer script;
   std::optional<Error> refused;
   std::vector<ThinkSplitter> splitters;
@@ -58,6 +60,7 @@ struct FakeGenerator::State {
   bool stop = false;
   std::atomic<int64_t> cancelled{0}, tokens{0};
   std::thread thread;
+  std::optional<Random> disorder;
 
   static void say(Job& job, size_t i, std::string_view bytes, bool last, std::string_view ended_by = {}) {
     Delta delta;
@@ -83,8 +86,31 @@ struct FakeGenerator::State {
     if (any && job.callbacks.on_delta) job.callbacks.on_delta(delta);
   }
 
-  // One token of each choice. True where the request ended; its result is then in `result`.
+  // The next token of a choice, or its end.
+  void go_on(Job& job, size_t i) {
+    Choice& choice = job.reply.choices[i];
+    std::string& rest = job.rest[i];
+    const int limit = job.request.sampling.max_tokens;
+    const bool full = limit > 0 && static_cast<int>(utf8_length(choice.text)) >= limit;
+    if (rest.empty() || full) {
+      const bool cut = full && !rest.empty();
+      say(job, i, "", true, cut ? "" : job.script.end_token);
+      choice.finish_reason = cut ? "length" : job.script.finish_reason;
+      return;
+    }
+    const size_t n = character(rest);
+    const std::string token = rest.substr(0, n);
+    rest.erase(0, n);
+    ++tokens;
+    say(job, i, token, false);
+  }
+
+  // One token of each choice, or as disorder has it. True where the request ended; its result is then in `result`.
   bool advance(Job& job, Result<Reply>& result) {
+    if (!job.refused.ok()) {
+      result = job.refused.error();
+      return true;
+    }
     if (job.cancel.requested()) {
       ++cancelled;
       result = fail(Code::Cancelled, "cancelled after {} tokens", job.reply.usage.completion_tokens);
@@ -97,23 +123,9 @@ struct FakeGenerator::State {
     if (job.script.step_us > 0) std::this_thread::sleep_for(std::chrono::microseconds(job.script.step_us));
     bool open = false;
     for (size_t i = 0; i < job.rest.size(); ++i) {
-      Choice& choice = job.reply.choices[i];
-      if (!choice.finish_reason.empty()) continue;
-      std::string& rest = job.rest[i];
-      const int limit = job.request.sampling.max_tokens;
-      const bool full = limit > 0 && static_cast<int>(utf8_length(choice.text)) >= limit;
-      if (rest.empty() || full) {
-        const bool cut = full && !rest.empty();
-        say(job, i, "", true, cut ? "" : job.script.end_token);
-        choice.finish_reason = cut ? "length" : job.script.finish_reason;
-        continue;
-      }
-      open = true;
-      const size_t n = character(rest);
-      const std::string token = rest.substr(0, n);
-      rest.erase(0, n);
-      ++tokens;
-      say(job, i, token, false);
+      const std::string& end = job.reply.choices[i].finish_reason;
+      for (uint64_t n = disorder ? disorder->below(4) : 1; n > 0 && end.empty(); --n) go_on(job, i);
+      open = open || end.empty();
     }
     if (!open) result = std::move(job.reply);
     return !open;
@@ -133,6 +145,10 @@ struct FakeGenerator::State {
         if (stop) break;
         for (const auto& job : active) round.push_back(job);
       }
+      if (disorder) {
+        shuffle(round, *disorder);
+        round.resize(1 + disorder->below(round.size()));
+      }
       for (const auto& job : round) {
         Result<Reply> result = fail(Code::Internal, "unset");
         if (!advance(*job, result)) continue;
@@ -147,7 +163,8 @@ struct FakeGenerator::State {
   }
 };
 
-FakeGenerator::FakeGenerator(Script script, std::string name) : state_(std::make_unique<State>()) {
+FakeGenerator::FakeGenerator(Script script, std::string name, uint64_t disorder) : state_(std::make_unique<State>()) {
+  if (disorder != 0) state_->disorder.emplace(disorder, 0);
   state_->script = std::move(script);
   state_->name = std::move(name);
   state_->thread = std::thread([state = state_.get()] { state->run(); });

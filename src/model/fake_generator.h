@@ -1,5 +1,6 @@
 // FakeGenerator: a model::Generator that answers from a script, for tests of whatever stands on one (server, collect,
-// eval). One thread plays all requests in turn, a token of each at a time, as an engine with continuous batching does.
+// eval). One thread plays all requests in turn, a token of each at a time, as an engine with continuous batching does;
+// or, with a seed of disorder, in any order and any number of tokens at a time, as a busy API does.
 #pragma once
 
 #include <cstdint>
@@ -25,7 +26,9 @@ class FakeGenerator final : public Generator {
  public:
   using Script = std::function<Result<FakeAnswer>(const Request& request, int64_t number)>;
   // `script` is asked for each request, `number` counting from 0 in the order of submission.
-  explicit FakeGenerator(Script script, std::string name = "fake");
+  // `disorder`: not 0 seeds the order in which requests and their choices go on, some not at all in a round, others by
+  // several tokens at once. Answers do not depend on it.
+  explicit FakeGenerator(Script script, std::string name = "fake", uint64_t disorder = 0);
   ~FakeGenerator() override;
   void submit(Request request, Callbacks callbacks, Cancel cancel) override;
   std::string name() const override;

@@ -38,7 +38,6 @@ class TorchBackend final : public Backend {
         base_layout_(model_layout(shape_)),
         layout_(lora_.rank > 0 ? lora_layout(shape_, lora_) : base_layout_) {
     install_allocator();
-    at::set_num_threads(threads_);
     const auto size = static_cast<size_t>(layout_.size);
     if (lora_.rank > 0) adapters_.assign(size, 0.0f);
     grad_.assign(size, 0.0f);
@@ -82,6 +81,7 @@ class TorchBackend final : public Backend {
   }
 
   Result<double> update(const Update& u) override {
+    at::set_num_threads(threads_);
     const std::span<float> w = trainable();
     const int64_t chunks = (layout_.size + kChunk - 1) / kChunk;
     std::vector<double> partial(static_cast<size_t>(chunks));
@@ -223,6 +223,7 @@ class TorchBackend final : public Backend {
   Result<double> guarded(const MicroBatch& batch, F&& work) {
     RETORT_TRY(check(batch));
     try {
+      at::set_num_threads(threads_);
       return work();
     } catch (const std::bad_alloc&) {
       return fail(Code::Limit, "no memory for a micro-batch of {} tokens; lower micro_tokens or max_length",
