@@ -37,6 +37,7 @@ retort_pkg(zstd libzstd)
 retort_pkg(pcre2 libpcre2-8)
 retort_pkg(utf8proc libutf8proc)
 retort_pkg(hwy libhwy)
+retort_pkg(edit libedit)
 retort_dependency(rapidjson)
 retort_dependency(dl ${CMAKE_DL_LIBS})
 

@@ -40,13 +40,15 @@ Result<Tally> import_files(const CollectJob& job, const JobPlace& place, Env& en
   RETORT_ASSIGN(auto out, Output::create(place.out, env));
   collect::ImportOptions import;
   import.format = job.format;
+  import.columns = job.columns;
   import.system = job.options.system;
   import.task = job.task;
   import.limit = job.options.limit;
   auto tally = collect::run_import(import, permission, *rows, *out.traces, *out.rejects, env);
   if (!tally.ok()) return within(job.import, std::move(tally).error());
   if (tally->kept == 0) {
-    return fail(Code::Invalid, "{} gave no trace: of {} rows were dropped {}; look at a row and set `format` (now {})",
+    return fail(Code::Invalid,
+                "{} gave no trace: of {} rows were dropped {}; look at a row and set `format` (now {}) or `columns`",
                 job.import, tally->in, reasons_text(*tally), job.format);
   }
   RETORT_TRY(out.close(*tally, env));

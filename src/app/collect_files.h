@@ -15,6 +15,7 @@ namespace retort::app {
 
 struct CollectJob {
   std::string prompts, import, format = "auto", task, permission, serve;
+  std::vector<std::string> columns;
   bool procedural = false;
   TeacherManner teacher;
   ApiAccess access;
@@ -26,6 +27,7 @@ struct CollectJob {
     v("import", import, "published reasoning in place of prompts and a teacher: JSON Lines (.zst too) or Parquet",
       {.path = true});
     v("format", format, "of the import", {.one_of = "auto, gsm8k, sharegpt, messages, columns"});
+    v("columns", columns, "of the import: the file's names for its columns, as question=q,content=gen");
     v("task", task, "of the import: the task's name where rows give none");
     v("permission", permission, "the teacher's permission record (YAML)", {.path = true, .required = true});
     v("serve", serve, "a model to serve here and ask over HTTP, in place of an endpoint", {.path = true});

@@ -69,6 +69,7 @@ Result<Tally> curate_with(const CurateJob& job, const JobPlace& place, model::Ge
     if (!bar) bar = std::make_unique<Progress>("grading", total, "answers");
     bar->update(done);
   };
+  context.hint = [](const std::string& text) { log::warn("{}", text); };
   std::vector<int64_t> counts;
   Files source(job.traces, counts);
   RETORT_ASSIGN(const auto kept, create_jsonl<Example>(examples, env));

@@ -8,6 +8,7 @@
 
 #include "app/forecast.h"
 #include "base/hash.h"
+#include "base/log.h"
 #include "base/progress.h"
 
 namespace retort::app {
@@ -46,6 +47,7 @@ Result<eval::Summary> grade(const EvalJob& job, const JobPlace& place, std::vect
   context.cancel = place.cancel;
   context.limit_ends = answerer.local() == nullptr;
   context.progress = [&](int64_t done, int64_t) { bar.update(done); };
+  context.hint = [](const std::string& text) { log::warn("{}", text); };
   const std::string partial = context.partial;
   RETORT_ASSIGN(const auto kept, create_jsonl<Score>(place.out + "/scores.jsonl", env));
   RETORT_ASSIGN(const auto dropped, create_jsonl<Reject>(place.out + "/rejects.jsonl", env));

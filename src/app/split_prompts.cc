@@ -3,11 +3,12 @@
 #include <algorithm>
 #include <numeric>
 #include <unordered_map>
-#include <unordered_set>
 
+#include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "curate/held_out.h"
+#include "record/questions.h"
 
 namespace retort::app {
 namespace {
@@ -63,11 +64,15 @@ Groups find_variants(const std::vector<Prompt>& prompts, int shared_words) {
 Result<PromptSplit> split_prompts(const SplitOptions& options, std::vector<Prompt> prompts) {
   RETORT_TRY(check_options(options));
   if (prompts.empty()) return fail(Code::Invalid, "there is no prompt to split; give `from` files that hold some");
-  std::unordered_set<std::string> ids;
-  for (const Prompt& prompt : prompts) {
-    if (!ids.insert(prompt.id).second)
-      return fail(Code::Invalid, "the prompt id `{}` comes twice; ids must be unique over all files", prompt.id);
+  Questions questions;
+  std::vector<Prompt> once;
+  for (Prompt& prompt : prompts) {
+    RETORT_ASSIGN(const std::string repeats, questions.add(prompt));
+    if (repeats.empty()) once.push_back(std::move(prompt));
   }
+  if (once.size() < prompts.size())
+    log::warn("{} of {} prompts repeat a question and are left out", prompts.size() - once.size(), prompts.size());
+  prompts = std::move(once);
   Groups groups = find_variants(prompts, options.shared_words);
   std::unordered_map<size_t, size_t> sizes;
   for (size_t i = 0; i < prompts.size(); ++i) ++sizes[groups.find(i)];

@@ -97,7 +97,9 @@ TEST(SplitPrompts, FaultsAreNamed) {
   EXPECT_EQ(split_prompts(options, {}).error().message, "`train_share` is 1.5; give 0 to 1");
   options.train_share = 0.5;
   EXPECT_EQ(split_prompts(options, {make("a", "x"), make("a", "y")}).error().message,
-            "the prompt id `a` comes twice; ids must be unique over all files");
+            "row 2 has the id `a` of row 1, which is another question; ids must be unique within a data set");
+  const auto once = split_prompts(options, {make("a", "x"), make("b", "y"), make("a", "x")});
+  EXPECT_EQ(once->train.size() + once->test.size(), 2u);
 }
 
 TEST(SplitStep, WritesBothSidesAndNamesTheTaskAfterTheFile) {

@@ -60,6 +60,7 @@ Result<Expected> expect_import(const CollectJob& job, Env& env) {
   VectorSink<Reject> rejects;
   collect::ImportOptions import;
   import.format = job.format;
+  import.columns = job.columns;
   import.limit = job.options.limit;
   auto tally = collect::run_import(import, permission, *rows, traces, rejects, env);
   if (!tally.ok()) return within(job.import, std::move(tally).error());

@@ -404,6 +404,11 @@ Result<Tally> write_out(const Plan& plan, const Collector& collector, AttemptLog
                         Sink<Reject>& dropped) {
   Accounting accounting;
   for (const Prompt& prompt : plan.prompts) accounting.in(prompt.id);
+  for (const Reject& reject : plan.repeated) {
+    accounting.in(reject.id);
+    RETORT_TRY(dropped.put(reject));
+    accounting.dropped(reject.id, reject.reason);
+  }
   for (size_t i = 0; i < plan.items.size(); ++i) {
     const Item& item = plan.items[i];
     const std::string& id = plan.prompts[item.prompt].id;

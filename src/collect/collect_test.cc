@@ -710,5 +710,71 @@ TEST(Import, FormsOfDialogue) {
   EXPECT_EQ(without_annotations(open), open);
 }
 
+std::vector<Row> rows_of(std::initializer_list<const char*> texts) {
+  std::vector<Row> out;
+  for (const char* text : texts) out.push_back({parse_json(text).value()});
+  return out;
+}
+
+TEST(Import, OneQuestionsAnswersAreItsSamples) {
+  VectorSource<Row> rows(rows_of({R"({"question":"q","reasoning":"t","response":"r","answer":"3"})",
+                                  R"({"question":"q","reasoning":"u","response":"s","answer":"4"})",
+                                  R"({"question":"other","generations":["<think>a</think>b","c"]})",
+                                  R"({"question":"q","reasoning":"t","response":"r","answer":"3"})"}));
+  VectorSink<Trace> kept;
+  VectorSink<Reject> dropped;
+  const auto tally = import(rows, kept, dropped);
+  ASSERT_TRUE(tally.ok()) << tally.error().message;
+  ASSERT_EQ(kept.items.size(), 5u);
+  std::vector<int> samples;
+  std::set<std::string> ids;
+  for (const Trace& t : kept.items) samples.push_back(t.sample), ids.insert(t.id);
+  EXPECT_EQ(samples, (std::vector<int>{0, 1, 0, 1, 2}));
+  EXPECT_EQ(ids.size(), 5u);
+  EXPECT_EQ(kept.items[0].prompt_id, kept.items[4].prompt_id);
+  EXPECT_EQ(kept.items[1].answer, "4");
+  EXPECT_EQ(kept.items[2].reasoning, "a");
+  VectorSource<Row> two(
+      rows_of({R"({"id":"x","question":"q","response":"r"})", R"({"id":"x","question":"p","response":"r"})"}));
+  const auto clash = import(two, kept, dropped);
+  ASSERT_FALSE(clash.ok());
+  EXPECT_NE(clash.error().message.find("row 2 has the id `x` of row 1"), std::string::npos) << clash.error().message;
+}
+
+TEST(Import, ColumnsOfManyNames) {
+  VectorSource<Row> rows(rows_of({
+      R"({"question":"a","reasoning":"t","answer":"r"})",
+      R"({"prompt":"b","completion":"<think>t</think>r"})",
+      R"({"prompt":[{"role":"user","content":"c"}],"completion":[{"role":"assistant","content":"<think>t</think>r"}]})",
+      R"({"problem":"d","generation":"t</think>r"})",
+  }));
+  VectorSink<Trace> kept;
+  VectorSink<Reject> dropped;
+  auto tally = import(rows, kept, dropped);
+  ASSERT_TRUE(tally.ok()) << tally.error().message;
+  ASSERT_EQ(kept.items.size(), 4u) << (dropped.items.empty() ? "" : dropped.items[0].detail);
+  for (const Trace& t : kept.items) EXPECT_EQ(t.reasoning + "|" + t.content, "t|r") << t.messages[0].content;
+
+  ImportOptions options;
+  options.columns = {"question=q", "content=gen", "answer=gold"};
+  VectorSource<Row> named(rows_of(
+      {R"({"q":"what","prompt":"not this","gen":"<think>t</think>r","response":"nor this","gold":7,"rule":"number"})"}));
+  VectorSink<Trace> one;
+  tally = import(named, one, dropped, options);
+  ASSERT_TRUE(tally.ok()) << tally.error().message;
+  ASSERT_EQ(one.items.size(), 1u);
+  EXPECT_EQ(one.items[0].messages[0].content, "what");
+  EXPECT_EQ(one.items[0].content, "r");
+  EXPECT_EQ(one.items[0].answer, "7");
+  EXPECT_EQ(one.items[0].rule, "number");
+  for (const auto& [given, sign] : {std::pair("question", "NAME=COLUMN"), {"contnt=x", "`content`"}}) {
+    options.columns = {given};
+    VectorSource<Row> none(std::vector<Row>{});
+    const auto bad = import(none, one, dropped, options);
+    ASSERT_FALSE(bad.ok());
+    EXPECT_NE(bad.error().message.find(sign), std::string::npos) << bad.error().message;
+  }
+}
+
 }  // namespace
 }  // namespace retort::collect

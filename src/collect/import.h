@@ -29,6 +29,7 @@ inline Status decode(const Json& json, Row& out) {
 
 struct ImportOptions {
   std::string format = "auto";
+  std::vector<std::string> columns;
   std::string system;
   std::string task;
   int64_t limit = 0;
@@ -36,14 +37,18 @@ struct ImportOptions {
   template <class V>
   void fields(V&& v) {
     v("format", format, "auto, gsm8k, sharegpt, messages or columns (question, reasoning, response)");
+    v("columns", columns,
+      "names of the file's columns, as question=q,content=gen: question, reasoning, content, answer, id, task, "
+      "rule, system, messages");
     v("system", system, "a system message put before each prompt that has none");
     v("task", task, "the task's name where rows do not give one");
     v("limit", limit, "only the first so many rows; 0: all");
   }
 };
 
-// Each row's id comes out as the parent of a trace or as a Reject ("malformed", "empty"). Errors: Invalid (options,
-// permission, duplicate ids), and the source's own. Neither sink is closed.
+// Rows of one question, and the texts of one row's `generations`, are samples 0, 1, ... of one prompt. Each row's id
+// comes out as the parent of a trace or as a Reject ("malformed", "empty"). Errors: Invalid (options,
+// permission, one id for two questions), and the source's own. Neither sink is closed.
 Result<Tally> run_import(const ImportOptions& options, const Permission& permission, Source<Row>& rows,
                          Sink<Trace>& kept, Sink<Reject>& dropped, Env& env);
 

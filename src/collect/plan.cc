@@ -1,10 +1,10 @@
 #include "collect/plan.h"
 
-#include <unordered_set>
 #include <utility>
 
 #include "base/hash.h"
 #include "base/random.h"
+#include "record/questions.h"
 
 namespace retort::collect {
 namespace {
@@ -103,12 +103,15 @@ Result<Plan> make_plan(const Options& options, const ledger::Price& price, Sourc
   RETORT_TRY(check(options));
   RETORT_ASSIGN(const Json extra, extra_members(options));
   Plan plan;
-  std::unordered_set<std::string> ids;
+  Questions questions;
   while (options.limit == 0 || static_cast<int64_t>(plan.prompts.size()) < options.limit) {
     RETORT_ASSIGN(std::optional<Prompt> prompt, prompts.next());
     if (!prompt) break;
-    if (!ids.insert(prompt->id).second)
-      return fail(Code::Invalid, "two prompts have the id `{}`; ids must be unique within a data set", prompt->id);
+    RETORT_ASSIGN(std::string repeats, questions.add(*prompt));
+    if (!repeats.empty()) {
+      plan.repeated.push_back({prompt->id, "collect", "duplicate", std::move(repeats)});
+      continue;
+    }
     if (!options.system.empty() && prompt->messages.front().role != "system")
       prompt->messages.insert(prompt->messages.begin(), Message{"system", options.system, "", {}});
     const UsdMicros reserve = worst_cost(price, prompt->messages, options.max_tokens, options.extra_body.size());
@@ -135,6 +138,7 @@ Trace make_trace(const Prompt& prompt, const Item& item, const Permission& permi
   t.sample = item.sample;
   t.messages = prompt.messages;
   t.answer = prompt.answer;
+  t.rule = prompt.rule;
   t.task = prompt.task;
   t.reasoning = choice.reasoning;
   t.content = choice.content;

@@ -19,11 +19,12 @@ struct Item {
 };
 
 struct Plan {
-  std::vector<Prompt> prompts;  // `system` put in
-  std::vector<Item> items;      // by prompt, then sample
+  std::vector<Prompt> prompts;   // `system` put in
+  std::vector<Item> items;       // by prompt, then sample
+  std::vector<Reject> repeated;  // prompts whose question came before
 };
 
-// Errors: Invalid for options out of range and for duplicate prompt ids.
+// Errors: Invalid for options out of range and for one id for two questions.
 Result<Plan> make_plan(const Options& options, const ledger::Price& price, Source<Prompt>& prompts);
 
 // The record of a response.

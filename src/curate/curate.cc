@@ -14,7 +14,7 @@
 #include "curate/grader.h"
 #include "curate/identity.h"
 #include "curate/loop.h"
-#include "verify/judge.h"
+#include "verify/rule.h"
 
 namespace retort::curate {
 namespace {
@@ -37,14 +37,14 @@ struct Item {
 
 using Group = std::vector<size_t>;  // the items of one prompt, in input order
 
-void extract(Item& item) {
-  const auto answer = verify::extract_answer(item.trace.content);
+void extract(Item& item, const verify::Rule& rule) {
+  const auto answer = rule.extract(item.trace.content);
   item.answer = answer ? answer->text : "";
   item.key = verify::vote_key(item.answer);
 }
 
 // What one trace is dropped for, whatever the others say.
-void check_alone(Item& item, const Options& options, const HeldOut& held_out) {
+void check_alone(Item& item, const Options& options, const verify::Rule& rule, const HeldOut& held_out) {
   Trace& trace = item.trace;
   const std::string question = question_of(trace.messages);
   if (std::string why = held_out.match(question); !why.empty()) return item.drop("held_out", std::move(why));
@@ -63,7 +63,7 @@ void check_alone(Item& item, const Options& options, const HeldOut& held_out) {
     if (std::string loop = find_loop(*text, limits); !loop.empty()) return item.drop("loop", std::move(loop));
   if (options.require_reasoning && trim(trace.reasoning).empty()) return item.drop("no_reasoning");
 
-  extract(item);
+  extract(item, rule);
   if (options.identity == "keep") return;
   const Scrub thought = scrub_identity(trace.reasoning, question, options.identity_names);
   const Scrub content = scrub_identity(trace.content, question, options.identity_names);
@@ -74,7 +74,7 @@ void check_alone(Item& item, const Options& options, const HeldOut& held_out) {
   Trace whole = trace;
   trace.reasoning = thought.text;
   trace.content = content.text;
-  extract(item);
+  extract(item, rule);
   const bool lost_thought = !trim(whole.reasoning).empty() && trim(thought.text).empty();
   if (!thought.whole || !content.whole || trim(content.text).empty() || item.key != key || lost_thought) {
     trace = std::move(whole);
@@ -83,11 +83,15 @@ void check_alone(Item& item, const Options& options, const HeldOut& held_out) {
   item.mended = true;
 }
 
-void check_reference(Item& item, const std::string& reference) {
-  const verify::Judgement judgement = verify::judge(reference, item.trace.content);
-  if (!judgement.answer) return item.drop("no_answer");
-  if (!judgement.equal)
-    return item.drop("wrong_answer", fmt::format("{} instead of {}", judgement.answer->text, reference));
+void check_reference(Item& item, const std::string& reference, const verify::Rule& rule, verify::StrictHint& hint) {
+  const verify::Judgement judgement = rule.judge({reference, item.trace.content, question_of(item.trace.messages)});
+  if (!judgement.problem.empty()) return item.drop("undecided", "the checker failed: " + judgement.problem);
+  if (!judgement.equal) hint.wrong(rule, reference, item.trace.content, judgement);
+  if (judgement.how == "no_answer") return item.drop("no_answer");
+  if (!judgement.equal) {
+    const std::string said = judgement.answer ? judgement.answer->text : "no answer";
+    return item.drop("wrong_answer", fmt::format("{} instead of {}", said, reference));
+  }
   item.answer = reference;
   item.how = "reference";
 }
@@ -318,6 +322,8 @@ Status check(const Options& o) {
 Result<Tally> run(const Options& options, Source<Trace>& traces, Sink<Example>& kept, Sink<Reject>& dropped,
                   model::Generator* grader, Env& env, Context context) {
   RETORT_TRY(check(options));
+  RETORT_ASSIGN(verify::Rules rules, verify::Rules::open(options.rule));
+  verify::StrictHint hint;
   Accounting accounting;
   std::vector<Item> items;
   std::vector<Group> groups;
@@ -339,7 +345,13 @@ Result<Tally> run(const Options& options, Source<Trace>& traces, Sink<Example>& 
   }
   for (Item& item : items) {
     if (context.cancel.requested()) return fail(Code::Cancelled, "curation was stopped");
-    check_alone(item, options, context.held_out);
+    const auto rule = rules.of(item.trace.rule);
+    if (!rule.ok()) return within(fmt::format("trace `{}`", item.trace.id), rule.error());
+    if (!item.trace.answer.empty()) {
+      if (Status taken = (*rule)->accepts(item.trace.answer); !taken.ok())
+        return within(fmt::format("trace `{}`, rule `{}`", item.trace.id, (*rule)->text), std::move(taken).error());
+    }
+    check_alone(item, options, **rule, context.held_out);
   }
 
   std::vector<Group> undecided;
@@ -348,8 +360,15 @@ Result<Tally> run(const Options& options, Source<Trace>& traces, Sink<Example>& 
     for (const size_t i : group)
       if (reference.empty()) reference = items[i].trace.answer;
     if (!reference.empty()) {
-      for (const size_t i : group)
-        if (items[i].alive()) check_reference(items[i], reference);
+      bool several = false;  // a set that gives one question several answers: each is held against its own
+      for (const size_t i : group) {
+        const std::string& own = items[i].trace.answer;
+        several = several || (!own.empty() && own != reference);
+        if (!items[i].alive()) continue;
+        RETORT_ASSIGN(const verify::Rule* rule, rules.of(items[i].trace.rule));
+        check_reference(items[i], own.empty() ? reference : own, *rule, hint);
+      }
+      if (several) accounting.count("prompts_with_several_references");
       continue;
     }
     const std::string winner = options.vote ? vote(items, group, options) : "";
@@ -376,6 +395,8 @@ Result<Tally> run(const Options& options, Source<Trace>& traces, Sink<Example>& 
       }
     }
   }
+
+  if (const std::string text = hint.text(); !text.empty() && context.hint) context.hint(text);
 
   std::vector<std::vector<std::string>> voters(groups.size());
   std::unordered_map<std::string, std::string> seen;

@@ -25,6 +25,7 @@
 namespace retort::curate {
 
 struct Options {
+  std::string rule = "auto";
   bool vote = true;
   int min_votes = 2;
   double min_share = 0.5;
@@ -48,6 +49,8 @@ struct Options {
 
   template <class V>
   void fields(V&& v) {
+    v("rule", rule,
+      "how answers are judged: auto, number, text, contains, choice, date, regex, json or command (docs/answers.md)");
     v("vote", vote, "without a reference, keep the answer that most samples of the prompt give");
     v("min_votes", min_votes, "samples that must agree for a vote to count", {.low = 1});
     v("min_share", min_share, "share of the answering samples that the winner must pass", {.low = 0, .high = 0.999999});
@@ -87,6 +90,7 @@ struct Context {
   Card* card = nullptr;                                       // filled with the counts of the run where not null
   Cancel cancel;                                              // ends the run with Cancelled
   std::function<void(int64_t done, int64_t total)> progress;  // may be empty; gradings done
+  std::function<void(const std::string&)> hint = {};          // may be empty; told where the rule looks too strict
 };
 
 // Runs the stage. `grader` (may be null) is asked about prompts that neither reference nor vote decides. Closes neither

@@ -87,6 +87,47 @@ TEST(Curate, ChecksAgainstTheReference) {
   EXPECT_EQ(out.examples[0].parents, std::vector<std::string>{"right"});
 }
 
+TEST(Curate, JudgesByTheRunsRuleAndByTheRecordsOwn) {
+  std::vector<Trace> traces = {
+      trace("loose", "a", "t", "Berlin lies in Germany, as Bonn does", "Bonn"),
+      trace("dated", "b", "t", "On 5 March 2024.", "2024-03-05"),
+      trace("two", "c", "t", "The answer is 3.", "3"),
+      trace("ways", "c", "t", "The answer is 4.", "4"),
+  };
+  traces[1].rule = "date";
+  std::string hint;
+  Context context;
+  context.hint = [&](const std::string& text) { hint = text; };
+  Options options;
+  options.rule = "text";
+  Ran out = curated(options, traces, nullptr, context);
+  EXPECT_EQ(out.reason("loose"), "wrong_answer");
+  EXPECT_NE(hint.find("Berlin lies in Germany, as Bonn does"), std::string::npos) << hint;
+  EXPECT_EQ(out.reason("dated"), "kept");
+  EXPECT_EQ(out.reason("two"), "kept");  // of a question with several references each answer has its own
+  EXPECT_EQ(out.reason("ways"), "kept");
+  EXPECT_EQ(out.tally->counts.at("prompts_with_several_references"), 1);
+  options.rule = "contains";
+  out = curated(options, traces);
+  EXPECT_EQ(out.reason("loose"), "kept");
+  options.rule = "command:false";
+  out = curated(options, traces);
+  EXPECT_EQ(out.reason("two"), "wrong_answer");
+  options.rule = "command:no-such-checker-here";
+  out = curated(options, traces);
+  EXPECT_EQ(out.reason("two"), "undecided");
+
+  for (const char* rule : {"number", "numbr", "command:true"}) {
+    traces[0].rule = rule;
+    VectorSource<Trace> source(traces);
+    VectorSink<Example> kept;
+    VectorSink<Reject> dropped;
+    const auto refused = run({}, source, kept, dropped, nullptr, system_env());
+    ASSERT_FALSE(refused.ok()) << rule;
+    EXPECT_NE(refused.error().message.find("trace `loose`"), std::string::npos) << refused.error().message;
+  }
+}
+
 TEST(Curate, VotesWhereThereIsNoReference) {
   const std::vector<Trace> traces = {
       trace("a0", "a", "one way", "The answer is 0.5."),

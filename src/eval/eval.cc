@@ -15,7 +15,7 @@
 #include "base/options.h"
 #include "base/random.h"
 #include "eval/partial.h"
-#include "verify/judge.h"
+#include "record/questions.h"
 
 namespace retort::eval {
 namespace {
@@ -202,26 +202,41 @@ Status check(const Options& o) {
   return {};
 }
 
-void grade(Score& score) {
-  const verify::Judgement judgement = verify::judge(score.gold, score.content);
+verify::Judgement grade(Score& score, const verify::Rule& rule, std::string_view question) {
+  verify::Judgement judgement = rule.judge({score.gold, score.content, question});
   score.pred = judgement.answer ? judgement.answer->text : "";
   score.correct = judgement.equal;
-  score.how = judgement.how;
+  score.how = judgement.problem.empty() ? judgement.how : "checker_failed";
+  return judgement;
 }
 
 Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& kept, Sink<Reject>& dropped,
                   model::Generator& generator, Env& env, Context context) {
   RETORT_TRY(check(options));
-  RETORT_ASSIGN(const std::vector<Prompt> prompts, read_all(source));
+  RETORT_ASSIGN(verify::Rules rules, verify::Rules::open(options.rule));
+  RETORT_ASSIGN(std::vector<Prompt> given, read_all(source));
   const std::string model = generator.name();
   const size_t samples = static_cast<size_t>(options.samples);
 
   Accounting accounting;
+  std::vector<Prompt> prompts;
   std::unordered_map<std::string, size_t> index;
-  for (size_t i = 0; i < prompts.size(); ++i) {
-    if (!index.emplace(prompts[i].id, i).second)
-      return fail(Code::Invalid, "the prompt id `{}` comes twice in the tasks; ids must differ", prompts[i].id);
-    accounting.in(prompts[i].id);
+  Questions questions;
+  for (Prompt& prompt : given) {
+    RETORT_ASSIGN(const std::string repeats, questions.add(prompt));
+    accounting.in(prompt.id);
+    if (!repeats.empty()) {
+      RETORT_TRY(dropped.put({prompt.id, "eval", "duplicate", repeats}));
+      accounting.dropped(prompt.id, "duplicate");
+      continue;
+    }
+    const auto rule = rules.of(prompt.rule);
+    const Status taken = !rule.ok()              ? Status(rule.error())
+                         : prompt.answer.empty() ? Status()
+                                                 : (*rule)->accepts(prompt.answer);
+    if (!taken.ok()) return within(fmt::format("prompt `{}`", prompt.id), taken.error());
+    index.emplace(prompt.id, prompts.size());
+    prompts.push_back(std::move(prompt));
   }
 
   std::vector<Score> resumed;
@@ -248,6 +263,9 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
     if (!present[task] && !prompts[task / samples].answer.empty()) open.push_back(task);
   const int64_t total = done + static_cast<int64_t>(open.size());
 
+  verify::StrictHint hint;
+  std::string problem;  // of the first checker that failed
+  int64_t failed = 0;
   Round round(options, generator, env, context.cancel, context.limit_ends);
   const Status asked = round.run(
       std::move(open),
@@ -275,7 +293,14 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
           score.content = choice.content;
           score.finish_reason = choice.finish_reason;
           score.tokens = item.reply->usage.completion_tokens;
-          grade(score);
+          RETORT_ASSIGN(const verify::Rule* rule, rules.of(prompt.rule));
+          const verify::Judgement judgement = grade(score, *rule, prompt.messages.back().content);
+          if (!judgement.problem.empty()) {
+            if (problem.empty()) problem = judgement.problem;
+            ++failed;
+          } else if (!judgement.equal) {
+            hint.wrong(*rule, score.gold, score.content, judgement);
+          }
           RETORT_TRY(partial.add(score));
           scores[item.task] = std::move(score);
           present[item.task] = true;
@@ -286,6 +311,10 @@ Result<Tally> run(const Options& options, Source<Prompt>& source, Sink<Score>& k
       });
   if (!asked.ok()) return asked.error();
   if (total > 0 && refusals.count() == total) return within("every request is refused", refusals.last());
+
+  if (context.hint && failed > 0)
+    context.hint(fmt::format("{} answers count as wrong because the checker failed: {}", failed, problem));
+  if (const std::string text = hint.text(); !text.empty() && context.hint) context.hint(text);
 
   for (size_t i = 0; i < prompts.size(); ++i) {
     std::string reason, detail;

@@ -18,10 +18,12 @@
 #include "record/score.h"
 #include "record/stream.h"
 #include "record/tally.h"
+#include "verify/rule.h"
 
 namespace retort::eval {
 
 struct Options {
+  std::string rule = "auto";
   int samples = 1;
   double temperature = 0.0;
   double top_p = 1.0;
@@ -37,6 +39,8 @@ struct Options {
 
   template <class V>
   void fields(V&& v) {
+    v("rule", rule,
+      "how answers are judged: auto, number, text, contains, choice, date, regex, json or command (docs/answers.md)");
     v("samples", samples, "answers asked for each prompt", {.low = 1, .high = 1'000'000});
     v("temperature", temperature, "0: greedy", {.low = 0, .high = 100});
     v("top_p", top_p, "nucleus sampling: share of probability kept", {.high = 1, .above = 0});
@@ -68,16 +72,18 @@ struct Context {
   // run.
   bool limit_ends = false;
   std::function<void(int64_t done, int64_t total)> progress;  // may be empty; called from the caller's thread
+  std::function<void(const std::string&)> hint = {};          // may be empty; told where the rule looks too strict
 };
 
-// Runs the stage; kept records come by prompt, then sample. Prompts without a reference answer are rejected
+// Runs the stage; kept records come by prompt, then sample. A question that comes again is rejected ("duplicate").
+// Prompts without a reference answer are rejected
 // ("no_reference"), as are those the model refuses to take ("refused", as for an over-long prompt). Closes neither
-// sink. `limit` is applied by whoever opens the files. Errors: Invalid (options, a prompt id seen twice), Unavailable
+// sink. `limit` is applied by whoever opens the files. Errors: Invalid (options, one id for two questions), Unavailable
 // (after the retries), Limit (where `limit_ends`), Cancelled, and what source and sinks return.
 Result<Tally> run(const Options& options, Source<Prompt>& prompts, Sink<Score>& kept, Sink<Reject>& dropped,
                   model::Generator& generator, Env& env, Context context = {});
 
-// Grades one answer: fills pred, correct and how of `score` from its gold, content and finish_reason.
-void grade(Score& score);
+// Grades one answer: fills pred, correct and how of `score` from its gold and content. `question` is for checkers.
+verify::Judgement grade(Score& score, const verify::Rule& rule, std::string_view question);
 
 }  // namespace retort::eval

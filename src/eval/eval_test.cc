@@ -210,6 +210,14 @@ TEST(Eval, AccountsForEveryPrompt) {
   EXPECT_NE(out.rejects.find("9000 tokens"), std::string::npos);
 
   prompts = questions(2);
+  prompts.push_back(prompts[0]);
+  const Ran again = evaluate({}, prompts, generator);
+  ASSERT_TRUE(again.tally.ok());
+  EXPECT_EQ(again.tally->kept, 2);
+  EXPECT_EQ(again.tally->reasons.at("duplicate"), 1);
+  EXPECT_NE(again.rejects.find("same question as row 1"), std::string::npos);
+
+  prompts = questions(2);
   prompts[1].id = prompts[0].id;
   const Ran twice = evaluate({}, prompts, generator);
   ASSERT_FALSE(twice.tally.ok());

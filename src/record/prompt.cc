@@ -84,6 +84,7 @@ void split_gsm8k(Prompt& out) {
 Json encode(const Prompt& prompt) {
   Json json = {{"id", prompt.id}, {"messages", encode(prompt.messages)}};
   json["answer"] = prompt.answer;
+  if (!prompt.rule.empty()) json["rule"] = prompt.rule;
   json["task"] = prompt.task;
   if (!prompt.meta.is_null()) json["meta"] = prompt.meta;
   return json;
@@ -92,7 +93,7 @@ Json encode(const Prompt& prompt) {
 Status decode(const Json& json, Prompt& out) {
   out = Prompt();
   record_detail::Reader read(json, "prompt");
-  read.text("task", out.task).any("meta", out.meta);
+  read.text("rule", out.rule).text("task", out.task).any("meta", out.meta);
   RETORT_TRY(read.done());
   const Json* messages = find(json, "messages");
   const Json* conversations = find(json, "conversations");

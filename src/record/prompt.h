@@ -14,6 +14,7 @@ struct Prompt {
   std::string id;  // unique within a data set; where the source has none: short_id of the encoded messages
   std::vector<Message> messages;  // at least one; the last is not the assistant's
   std::string answer;             // reference answer, "" where unknown
+  std::string rule;               // how answers are judged (verify/rule.h), "" for the run's rule
   std::string task;               // "addition", "gsm8k", ...: the group that figures are broken down by
   Json meta;                      // anything else worth keeping, null where none
 };

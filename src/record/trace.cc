@@ -19,6 +19,7 @@ Json encode(const Trace& trace) {
                {"model", trace.model},
                {"permission_hash", trace.permission_hash},
                {"raw_hash", trace.raw_hash}};
+  if (!trace.rule.empty()) json["rule"] = trace.rule;
   if (!trace.params.is_null()) json["params"] = trace.params;
   json["usage"] = {{"prompt_tokens", trace.usage.prompt_tokens},
                    {"completion_tokens", trace.usage.completion_tokens},
@@ -35,6 +36,7 @@ Status decode(const Json& json, Trace& out) {
   record_detail::Reader read(json, "trace");
   read.need("id", out.id).need("prompt_id", out.prompt_id).number("sample", out.sample);
   read.nested("messages", out.messages).text("answer", out.answer).text("task", out.task);
+  read.text("rule", out.rule);
   read.text("reasoning", out.reasoning).text("content", out.content).text("finish_reason", out.finish_reason);
   read.text("teacher", out.teacher).text("model", out.model).text("permission_hash", out.permission_hash);
   read.text("raw_hash", out.raw_hash).any("params", out.params);

@@ -29,6 +29,7 @@ struct Trace {
   int sample = 0;                 // 0 .. samples-1 of its prompt
   std::vector<Message> messages;  // what was sent
   std::string answer;             // the prompt's reference, "" where unknown
+  std::string rule;               // the prompt's, "" where it has none
   std::string task;
   std::string reasoning;        // the teacher's visible thought, whichever way it came
   std::string content;          // the teacher's answer without the thought

@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "base/text.h"
+#include "verify/stated.h"
 
 namespace retort::verify {
 namespace {
@@ -79,36 +80,6 @@ constexpr std::string_view kPhrases[] = {
     "الجواب هو",
 };
 
-// The end of the sentence or line that starts at `at`: a full stop counts where no digit follows it directly.
-size_t sentence_end(std::string_view text, size_t at) {
-  for (size_t i = at; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '\n') return i;
-    if ((c == '.' || c == '!' || c == '?') &&
-        (i + 1 == text.size() || std::isspace(static_cast<unsigned char>(text[i + 1])) || text[i + 1] == '*' ||
-         text[i + 1] == '"' || text[i + 1] == ')')) {
-      return i;
-    }
-    if (text.compare(i, 3, "。") == 0 || text.compare(i, 3, "！") == 0) return i;
-  }
-  return text.size();
-}
-
-// Takes Markdown's emphasis, quotes, leading colons and "therefore" dressing off an announced answer.
-std::string undress(std::string_view text) {
-  for (bool again = true; again;) {
-    again = false;
-    text = trim(text);
-    for (const std::string_view mark : {"**", "__", "`", "：", ":", "=", "“", "\"", "*"}) {
-      if (text.starts_with(mark)) text.remove_prefix(mark.size()), again = true;
-    }
-    for (const std::string_view mark : {"**", "__", "`", "”", "\"", "*", ".", ",", ";", "!", "。"}) {
-      if (text.ends_with(mark) && !text.empty()) text.remove_suffix(mark.size()), again = true;
-    }
-  }
-  return std::string(text);
-}
-
 std::optional<std::string> last_phrase(std::string_view text, std::string_view lower) {
   size_t best = std::string_view::npos, length = 0;
   for (const std::string_view phrase : kPhrases) {
@@ -178,6 +149,45 @@ size_t number_length(std::string_view text, size_t at) {
   return i - at;
 }
 
+std::optional<std::string> last_hash(std::string_view text) {
+  const size_t at = text.rfind("####");
+  if (at == std::string_view::npos) return std::nullopt;
+  const size_t from = at + 4;
+  std::string found = undress(text.substr(from, text.find('\n', from) - from));
+  if (found.empty()) return std::nullopt;
+  return found;
+}
+
+}  // namespace
+
+size_t sentence_end(std::string_view text, size_t at) {
+  for (size_t i = at; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '\n') return i;
+    if ((c == '.' || c == '!' || c == '?') &&
+        (i + 1 == text.size() || std::isspace(static_cast<unsigned char>(text[i + 1])) || text[i + 1] == '*' ||
+         text[i + 1] == '"' || text[i + 1] == ')')) {
+      return i;
+    }
+    if (text.compare(i, 3, "。") == 0 || text.compare(i, 3, "！") == 0) return i;
+  }
+  return text.size();
+}
+
+std::string undress(std::string_view text) {
+  for (bool again = true; again;) {
+    again = false;
+    text = trim(text);
+    for (const std::string_view mark : {"**", "__", "`", "：", ":", "=", "“", "\"", "*"}) {
+      if (text.starts_with(mark)) text.remove_prefix(mark.size()), again = true;
+    }
+    for (const std::string_view mark : {"**", "__", "`", "”", "\"", "*", ".", ",", ";", "!", "。"}) {
+      if (text.ends_with(mark) && !text.empty()) text.remove_suffix(mark.size()), again = true;
+    }
+  }
+  return std::string(text);
+}
+
 std::optional<std::string> last_number(std::string_view text) {
   size_t found = std::string_view::npos, length = 0;
   for (size_t i = 0; i < text.size();) {
@@ -229,16 +239,12 @@ std::optional<std::string> last_number(std::string_view text) {
   return std::string(text.substr(from, found + length - from));
 }
 
-std::optional<std::string> last_hash(std::string_view text) {
-  const size_t at = text.rfind("####");
+std::optional<std::string> first_number(std::string_view text) {
+  const size_t at = text.find_first_of("0123456789");
   if (at == std::string_view::npos) return std::nullopt;
-  const size_t from = at + 4;
-  std::string found = undress(text.substr(from, text.find('\n', from) - from));
-  if (found.empty()) return std::nullopt;
-  return found;
+  const size_t from = at > 0 && text[at - 1] == '.' ? at - 1 : at;
+  return last_number(text.substr(0, from + std::max<size_t>(number_length(text, from), 1)));
 }
-
-}  // namespace
 
 Stripped strip_thought(std::string_view text) {
   Stripped out;
@@ -272,6 +278,7 @@ std::optional<Answer> extract_answer(std::string_view text) {
   const bool short_line = body.size() <= kShortLine && body.find('\n') == std::string_view::npos;
   const std::string line = short_line ? undress(body) : "";
   if (!line.empty() && body.find(' ') == std::string_view::npos) return Answer{line, "line"};
+  if (auto found = stated_quantity(body)) return Answer{*found, "stated"};
   if (auto found = last_number(body)) return Answer{*found, "last_number"};
   if (!line.empty()) return Answer{line, "line"};
   return std::nullopt;

@@ -10,7 +10,7 @@ namespace retort::verify {
 
 struct Answer {
   std::string text;  // trimmed; not normalised further
-  std::string how;   // "boxed", "hash", "phrase", "line", "last_number": the first of these that was found
+  std::string how;   // "boxed", "hash", "phrase", "line", "stated", "last_number": the first of these that was found
 };
 
 // In this order, each time the last occurrence, after the thought (`<think>...</think>`; a thought that never closes
@@ -18,9 +18,9 @@ struct Answer {
 //   boxed        \boxed{...}, \fbox{...} with nested braces (an unclosed one is no answer);
 //   hash         "#### x" to the end of the line (GSM8K);
 //   phrase       "the answer is x", "answer: x", "A: x" at a line's start, and the like in several languages, to the
-//   end
-//                of the sentence;
-//   line         the whole text where it is one short line (kShortLine bytes);
+//                end of the sentence;
+//   line         the whole text where it is one word, or a short line (kShortLine bytes) without a number;
+//   stated       "There are x inches in 10 feet.": what such a sentence says there is (stated_quantity);
 //   last_number  the last number, fraction, percentage or amount of money.
 inline constexpr size_t kShortLine = 64;
 std::optional<Answer> extract_answer(std::string_view text);
@@ -31,5 +31,13 @@ struct Stripped {
   bool cut_thought = false;
 };
 Stripped strip_thought(std::string_view text);
+
+// The end of the sentence or line that starts at `at`: a full stop counts where no digit follows it directly.
+size_t sentence_end(std::string_view text, size_t at);
+// An announced answer without Markdown's emphasis, quotes, leading colons and closing punctuation.
+std::string undress(std::string_view text);
+// The last number of a text, with its sign, currency and percent mark; and the first.
+std::optional<std::string> last_number(std::string_view text);
+std::optional<std::string> first_number(std::string_view text);
 
 }  // namespace retort::verify

@@ -1,29 +1,13 @@
 #include "verify/equal.h"
 
-#include <cctype>
-
 #include "base/text.h"
 #include "verify/number.h"
+#include "verify/stated.h"
 
 namespace retort::verify {
 namespace {
 
 bool space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
-
-// The letter of a multiple-choice answer: "B", "(B)", "b.", "B) 12", "(D) Alina"; '\0' where it is none.
-char choice_letter(std::string_view text) {
-  text = trim(text);
-  const bool paren = text.starts_with('(');
-  if (paren) text.remove_prefix(1);
-  if (text.empty()) return '\0';
-  const char upper = static_cast<char>(std::toupper(static_cast<unsigned char>(text[0])));
-  if (upper < 'A' || upper > 'J') return '\0';
-  text.remove_prefix(1);
-  if (paren) return text.starts_with(')') ? upper : '\0';
-  if (text.empty()) return upper;
-  if (text[0] != ')' && text[0] != '.' && text[0] != ':') return '\0';
-  return text.size() == 1 || space(text[1]) ? upper : '\0';
-}
 
 // What text answers are compared by: words without case and with single spaces; mathematics with its case and without
 // any space.
