@@ -124,6 +124,7 @@ TEST(Yaml, CoreSchemaAndFaults) {
   EXPECT_FALSE(parse_yaml("a: \xFF").ok());
   EXPECT_FALSE(parse_yaml(std::string_view("\x01\0\0\0\0\0\0b", 8)).ok());
   EXPECT_FALSE(parse_yaml("a: 1\na: 2\n").ok());
+  EXPECT_EQ(parse_yaml("a:\n\tb: 1\n").error().message, "not YAML: line 2 has a tab at column 1; indent with spaces");
 }
 
 TEST(Json, DepthIsBounded) {

@@ -44,7 +44,12 @@ class Builder final : public nlohmann::json_sax<Json> {
     return true;
   }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
+    // "[json.exception.parse_error.101] parse error at line 1, column 22: syntax error ...": the library's name and a
+    // line that its caller knows better are no news.
     problem = error.what();
+    if (const size_t end = problem.find("] parse error"); end != std::string::npos) problem.erase(0, end + 14);
+    for (const std::string_view lead : {"at line 1, ", "at "})
+      if (problem.starts_with(lead)) problem.erase(0, lead.size());
     return false;
   }
 

@@ -260,6 +260,14 @@ Result<Json> parse_yaml(std::string_view text) {
     int nodes = 0;
     return convert(YAML::Load(std::string(text)), 0, nodes);
   } catch (const YAML::Exception& e) {
+    // The library calls a tab in the indentation many things, "end of map not found" among them.
+    int line = 0;
+    for (const std::string_view one : split(text, '\n')) {
+      ++line;
+      const size_t tab = one.substr(0, one.find_first_not_of(" \t")).find('\t');
+      if (tab != std::string_view::npos)
+        return fail(Code::Invalid, "not YAML: line {} has a tab at column {}; indent with spaces", line, tab + 1);
+    }
     return fail(Code::Invalid, "not YAML: {}", e.what());
   }
 }

@@ -94,6 +94,8 @@ class JsonlSource final : public Source<T> {
       ++number_;
       if (line->find_first_not_of(" \t\r") == std::string::npos) continue;
       const std::string where = fmt::format("{} line {}", path_, number_);
+      if (number_ == 1 && (*line)[line->find_first_not_of(" \t\r")] == '[')
+        return fail(Code::Invalid, "{}: this is a JSON array; write one object a line", where);
       auto json = parse_json(*line);
       if (!json.ok()) return within(where, std::move(json).error());
       T record;

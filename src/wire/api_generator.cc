@@ -17,9 +17,15 @@
 namespace retort::wire {
 namespace {
 
-// The first bytes of a body for a message: one line, printable.
+// The first words of a body for a message: one line, printable.
 std::string first_bytes(std::string_view body) {
-  std::string shown = to_utf8(body.substr(0, 120));
+  constexpr size_t kMost = 200, kWord = 40;
+  std::string_view first = body.substr(0, kMost);
+  if (first.size() < body.size()) {
+    const size_t end = first.find_last_of(" \t\r\n");
+    first = first.substr(0, end != std::string_view::npos && end + kWord > kMost ? end : utf8_complete_prefix(first));
+  }
+  std::string shown = to_utf8(first) + (first.size() < body.size() ? " ..." : "");
   for (char& c : shown) {
     if (static_cast<uint8_t>(c) < ' ' || c == 0x7f) c = ' ';
   }

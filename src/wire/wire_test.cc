@@ -521,6 +521,14 @@ TEST(ApiGenerator, ErrorsSayWhatToDo) {
       EXPECT_EQ(o.reply.error().message.find("sk-1"), std::string::npos);
     }
   }
+  // A long text ends at a word.
+  std::string words = "the";
+  while (words.size() < 2000) words += " quick brown fox";
+  const std::string shown = ask(whole(404, R"({"error":{"message":")" + words + R"("}})"), false).reply.error().message;
+  const size_t cut = shown.find(" ...; check");
+  ASSERT_NE(cut, std::string::npos) << shown;
+  const std::string last = shown.substr(shown.rfind(' ', cut - 1) + 1, cut - shown.rfind(' ', cut - 1) - 1);
+  EXPECT_TRUE(last == "quick" || last == "brown" || last == "fox") << shown;
   FakeExchange inside;
   inside.chunks = {delta_event(R"("content":"4")") + net::sse_event(error)};
   EXPECT_THAT(ask(inside, true).reply.error().message, HasSubstr("the words"));
