@@ -46,7 +46,14 @@ function look() {
       content: answer.querySelector(":scope > pre")?.textContent ?? "",
     })),
   }));
+  const scrolls = [...document.querySelectorAll(".scroll")].map((one) => ({
+    table: one.firstElementChild.id, beyond: one.scrollWidth > one.clientWidth + 1, shaded: getComputedStyle(one).backgroundImage !== "none" }));
+  const rejects = [...document.querySelectorAll(".rejects")].map((one) => ({
+    summary: one.querySelector("summary").textContent,
+    records: [...one.querySelectorAll(".reject")].map((record) => record.textContent),
+  }));
   return {
+    scrolls, rejects, unlike: [...document.querySelectorAll(".unlike p")].map((p) => p.textContent),
     title: document.title,
     heading: document.querySelector("h1").textContent,
     body: { scroll: document.documentElement.scrollWidth, client: document.documentElement.clientWidth },

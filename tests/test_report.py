@@ -44,7 +44,8 @@ def rich(report):
     for c in out["comparisons"]:
         c.update(difference=0.742, low=0.71, high=0.775, p=3.2e-201, only_a=3, only_b=745)
     out["comparisons"][-1].update(difference=-0.02, p=0.2)
-    out["lengths"][1]["bins"] = [{"low": 10 * i, "high": 10 * i + 10, "count": 200 - 6 * i} for i in range(30)]
+    out["comparisons"][0]["differs"] = ["max_tokens 40 and 60"]
+    out["lengths"][1]["bins"] = [{"low": 10 * i, "high": 10 * i + 10, "count": 20 + 6 * i} for i in range(30)]
     out["training"][0]["points"] = [{"tokens": 9000 * i, "loss": 6 * 0.985**i + 0.05, "lr": 1e-3} for i in range(1, 300)]
     for row in out["cost"]:
         row["seconds"] = row["seconds"] * 37.3
@@ -65,6 +66,10 @@ HOSTILE = '<!--<script></script><script>window.harmed = 1</script><img src=x one
 def hostile(report):
     out = copy.deepcopy(report)
     out["title"] = "Title " + HOSTILE
+    for row in out["rejects"]:
+        row["reason"] += HOSTILE
+        for record in row["records"]:
+            record.update(dict.fromkeys(("detail", "question", "gold", "reasoning", "content"), HOSTILE))
     for sample in out["samples"]:
         sample["prompt"] += HOSTILE
         for answer in sample["answers"]:
@@ -169,6 +174,42 @@ def test_no_text_of_a_plot_is_clipped_or_covered(pages):
                     high = min(a["bottom"], b["bottom"]) - max(a["top"], b["top"])
                     # Lines of text may touch by their line spacing.
                     assert wide <= 1 or high <= 5, (where, figure["id"], a["text"], b["text"], "overlap")
+
+
+def test_no_text_of_lengths_lies_under_a_bar(pages):
+    for where, _, seen in each(pages):
+        figure = next(f for f in seen["figures"] if f["id"] == "plot-lengths")
+        for text in figure["texts"]:
+            for bar in figure["marks"]["rect"]:
+                wide = min(text["right"], bar["right"]) - max(text["left"], bar["left"])
+                high = min(text["bottom"], bar["bottom"]) - max(text["top"], bar["top"])
+                assert wide <= 1 or high <= 4, (where, text["text"])
+
+
+def test_a_table_that_goes_on_shows_it(pages):
+    for where, _, seen in each(pages):
+        assert all(one["shaded"] for one in seen["scrolls"] if one["beyond"]), where
+    assert any(one["beyond"] for one in pages["rich"][1]["phone"]["scrolls"])
+
+
+def test_unlike_evaluations_are_noted(pages):
+    data, views = pages["rich"]
+    first = data["comparisons"][0]
+    assert views["light"]["unlike"] == [f"Not asked alike: {first['a']} and {first['b']} had max_tokens 40 and 60. Part of their difference may be that."]
+    assert pages["tiny"][1]["light"]["unlike"] == []
+
+
+def test_rejects_can_be_read(pages):
+    for where, data, seen in each(pages):
+        assert len(seen["rejects"]) == len(data["rejects"]) > 0, where
+        for shown, row in zip(seen["rejects"], data["rejects"]):
+            assert plain(shown["summary"]) == plain(f"{row['step']}: {row['reason'].replace('_', ' ')} {row['count']}"), where
+            assert len(shown["records"]) == len(row["records"]) == min(3, row["count"]), where
+            for text, record in zip(shown["records"], row["records"]):
+                for part in ("question", "gold", "detail", "content"):
+                    assert plain(record[part]) in plain(text), (where, part)
+    wrong = next(row for row in pages["tiny"][0]["rejects"] if row["reason"] == "wrong_answer")
+    assert all(record["question"] and record["content"] and record["gold"] for record in wrong["records"])
 
 
 # ---- numbers, in the forms of web/src/report/format.ts, computed here from the JSON

@@ -6,10 +6,12 @@
 
 #include <fmt/format.h>
 
+#include "app/record_reader.h"
 #include "app/report_page.h"
 #include "base/options.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "eval/eval.h"
 #include "eval/summary.h"
 #include "ledger/cost_book.h"
 #include "record/score.h"
@@ -22,6 +24,8 @@ namespace {
 constexpr int kVersion = 1;
 constexpr size_t kMostLossPoints = 400;
 constexpr int kLengthBins = 30;
+constexpr int kRejectsEach = 3;             // of a step and reason
+constexpr size_t kMostRejectBytes = 2'000;  // of one text
 
 struct Shown {
   std::string step, label;
@@ -291,6 +295,58 @@ Json samples_json(const std::vector<Shown>& shown, const Wanted& wanted,
   return samples;
 }
 
+// What two evaluations asked differently, as "max_tokens 40 and 60": their figures then differ for that, too.
+Result<Json> differences_json(const Recipe& recipe, const std::string& a, const std::string& b) {
+  const auto asked = [&](const std::string& step) -> Result<Json> {
+    eval::Options options;
+    const auto at = std::find_if(recipe.steps.begin(), recipe.steps.end(), [&](const Step& s) { return s.id == step; });
+    if (at == recipe.steps.end()) return dump_options(options);
+    std::vector<OptionField> fields;
+    list_options(options, fields);
+    Json given = Json::object();
+    for (const OptionField& field : fields)
+      if (const Json* value = find(at->options, field.path)) given[field.path] = *value;
+    RETORT_TRY(load_options(options, given));
+    Json all = dump_options(options);
+    all.erase("concurrency");
+    all.erase("retries");
+    return all;
+  };
+  RETORT_ASSIGN(const Json left, asked(a));
+  RETORT_ASSIGN(const Json right, asked(b));
+  Json out = Json::array();
+  for (const auto& [name, value] : left.items())
+    if (value != right[name]) out.push_back(fmt::format("{} {} and {}", name, to_text(value), to_text(right[name])));
+  return out;
+}
+
+// Some rejects of each step and reason, with their texts.
+Result<Json> rejects_json(const std::string& step, const std::string& path, Env& env) {
+  ShowOptions options;
+  options.limit = 0;
+  options.each = kRejectsEach;
+  RETORT_ASSIGN(const ShownFile shown, read_shown(path, options, env));
+  const auto clipped = [](const std::string& text) {
+    if (text.size() <= kMostRejectBytes) return text;
+    return text.substr(0, utf8_complete_prefix(std::string_view(text).substr(0, kMostRejectBytes))) + " ...";
+  };
+  Json rows = Json::array();
+  for (const auto& [reason, count] : shown.reasons) {
+    Json records = Json::array();
+    for (const ShownRecord& record : shown.records) {
+      if (record.reason != reason) continue;
+      records.push_back({{"id", record.id},
+                         {"detail", clipped(record.detail)},
+                         {"question", clipped(record.question)},
+                         {"gold", clipped(record.reference)},
+                         {"reasoning", clipped(record.thought)},
+                         {"content", clipped(record.answer)}});
+    }
+    rows.push_back({{"step", step}, {"reason", reason}, {"count", count}, {"records", records}});
+  }
+  return rows;
+}
+
 }  // namespace
 
 Status check_report(const Recipe& recipe) {
@@ -323,9 +379,13 @@ Result<Json> gather_report(const Recipe& recipe, const std::vector<StepReport>& 
       return fail(Code::Invalid, "`report.comparisons` names `{}`, which is no label of `report.evals`",
                   at(a) == shown.end() ? a : b);
     }
-    for (Json& row : comparisons_json(*at(a), *at(b))) comparisons.push_back(std::move(row));
+    RETORT_ASSIGN(const Json differs, differences_json(recipe, at(a)->step, at(b)->step));
+    for (Json& row : comparisons_json(*at(a), *at(b))) {
+      if (!differs.empty()) row["differs"] = differs;
+      comparisons.push_back(std::move(row));
+    }
   }
-  Json training = Json::array(), selections = Json::array();
+  Json training = Json::array(), selections = Json::array(), rejects = Json::array();
   for (const StepReport& step : steps) {
     const std::string folder = out + "/" + step.id;
     if (step.kind == "train") {
@@ -344,6 +404,12 @@ Result<Json> gather_report(const Recipe& recipe, const std::vector<StepReport>& 
                             {"counts", tally.counts}});
     }
   }
+  for (const StepReport& step : steps) {
+    const std::string path = out + "/" + step.id + "/rejects.jsonl";
+    if (!env.exists(path)) continue;
+    RETORT_ASSIGN(Json rows, rejects_json(step.id, path, env));
+    for (Json& row : rows) rejects.push_back(std::move(row));
+  }
   std::vector<ledger::CostRow> costs;
   if (env.exists(out + "/costs.jsonl")) {
     RETORT_ASSIGN(costs, ledger::read_costs(out + "/costs.jsonl", env));
@@ -357,6 +423,7 @@ Result<Json> gather_report(const Recipe& recipe, const std::vector<StepReport>& 
               {"training", training},
               {"lengths", lengths},
               {"selections", selections},
+              {"rejects", rejects},
               {"cost", cost_json(steps, ledger::by_stage(costs))},
               {"lineage", lineage_json(recipe, steps)},
               {"samples", samples_json(shown, wanted, questions)},

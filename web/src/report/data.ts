@@ -32,6 +32,7 @@ export interface Comparison {
   test: string;
   only_a: number;
   only_b: number;
+  differs?: string[]; // what the two were asked differently
 }
 
 export interface Training {
@@ -59,6 +60,13 @@ export interface Selection {
   dropped: number;
   reasons: Record<string, number>;
   counts: Record<string, number>;
+}
+
+export interface Rejects {
+  step: string;
+  reason: string;
+  count: number;
+  records: { id: string; detail: string; question: string; gold: string; reasoning: string; content: string }[];
 }
 
 export interface Cost {
@@ -106,6 +114,7 @@ export interface Report {
   training: Training[];
   lengths: Lengths[];
   selections: Selection[];
+  rejects: Rejects[];
   cost: Cost[];
   lineage: LineageNode[];
   samples: Sample[];

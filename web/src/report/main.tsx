@@ -2,7 +2,7 @@
 // that JSON (formatted), which tests/test_report.py checks.
 import { render, type ComponentChildren } from "preact";
 
-import type { Comparison, Cost, Evaluation, Report, Sample, SampleAnswer } from "./data";
+import type { Comparison, Cost, Evaluation, Rejects, Report, Sample, SampleAnswer } from "./data";
 import { count, dollars, duration, percent, points, pValue } from "./format";
 import { LineageGraph } from "./lineage";
 import { AccuracyPlot, LengthsPlot, LossPlot, RejectionsPlot, SpendPlot, TimePlot } from "./plots";
@@ -50,7 +50,7 @@ interface Column<Row> {
 /** A table that scrolls inside its own box where the page is narrower than it. */
 function Table<Row>({ id, columns, rows, mark }: { id: string; columns: Column<Row>[]; rows: Row[]; mark?: (row: Row) => string }) {
   return (
-    <div class="scroll">
+    <div class="scroll" tabIndex={0}>
       <table id={id}>
         <thead><tr>{columns.map((c) => <th class={c.text ? "" : "n"}>{c.head}</th>)}</tr></thead>
         <tbody>{rows.map((row) => <tr class={mark?.(row) ?? ""}>{columns.map((c) => <td class={c.text ? "" : "n"}>{c.of(row)}</td>)}</tr>)}</tbody>
@@ -93,6 +93,17 @@ function Comparisons({ rows }: { rows: Comparison[] }) {
       { head: "p", of: (c) => pValue(c.p) },
       { head: "verdict", text: true, of: (c) => <span class={c.p < 0.05 ? (c.difference > 0 ? "good" : "bad") : "quiet"}>{verdict(c)}</span> },
     ]} />
+  );
+}
+
+/** Pairs whose evaluations did not ask alike, each once. */
+function Unlike({ rows }: { rows: Comparison[] }) {
+  const unlike = rows.filter((c) => c.task === "all" && c.differs?.length);
+  if (unlike.length === 0) return null;
+  return (
+    <div class="unlike">
+      {unlike.map((c) => <p class="note">Not asked alike: {c.a} and {c.b} had {c.differs!.join("; ")}. Part of their difference may be that.</p>)}
+    </div>
   );
 }
 
@@ -153,6 +164,27 @@ function Samples({ samples }: { samples: Sample[] }) {
   );
 }
 
+/** What was left out and why, some of each reason; the rest is read with `retort show`. */
+function LeftOut({ rejects }: { rejects: Rejects[] }) {
+  return (
+    <>
+      {rejects.map((r) => (
+        <details class="rejects">
+          <summary>{r.step}: {r.reason.replaceAll("_", " ")} <span class="quiet">{r.count}</span></summary>
+          {r.records.map((one) => (
+            <article class="reject">
+              <p class="question">{one.question || one.id}{one.gold && <span class="gold">reference: {one.gold}</span>}</p>
+              {one.detail && <p class="why">{one.detail}</p>}
+              {one.reasoning.trim() && <div class="thought"><h5>thought</h5><pre>{tidy(one.reasoning)}</pre></div>}
+              {one.content.trim() && <pre>{tidy(one.content)}</pre>}
+            </article>
+          ))}
+        </details>
+      ))}
+    </>
+  );
+}
+
 function Page({ report }: { report: Report }) {
   const selections = report.selections.filter((s) => s.in > 0);
   return (
@@ -165,7 +197,7 @@ function Page({ report }: { report: Report }) {
       {report.evals.length > 0 && (
         <section><h2>Accuracy</h2><AccuracyPlot evals={report.evals} /><AccuracyTable evals={report.evals} />
           {report.comparisons.length > 0 && (
-            <><h3>Paired comparisons</h3><Comparisons rows={report.comparisons} />
+            <><h3>Paired comparisons</h3><Comparisons rows={report.comparisons} /><Unlike rows={report.comparisons} />
               <p class="note">The same problems, one by one: gained are those that only the second model solves, lost those that only the first
                 does. p is of the paired test ({[...new Set(report.comparisons.map((c) => c.test))].join(", ")}).</p></>)}</section>
       )}
@@ -190,7 +222,8 @@ function Page({ report }: { report: Report }) {
             { head: "kept", of: (s) => s.kept },
             { head: "left out", of: (s) => s.dropped },
             { head: "also counted", text: true, of: (s) => Object.entries(s.counts).map(([name, n]) => `${name.replaceAll("_", " ")} ${n}`).join(", ") },
-          ]} /></section>
+          ]} />
+          {report.rejects.length > 0 && <><h3>Left out, to read</h3><LeftOut rejects={report.rejects} /></>}</section>
       )}
       <section><h2>Cost</h2>
         <TimePlot cost={report.cost} />

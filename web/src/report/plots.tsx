@@ -121,20 +121,20 @@ export function LengthsPlot({ lengths }: { lengths: Lengths[] }) {
       Plot.plot({
         style: STYLE,
         width,
-        height: 44 + 92 * lengths.length,
+        height: 60 + 108 * lengths.length,
         marginLeft: 52,
         marginRight: 16,
-        marginTop: 8,
+        marginTop: 24,
         marginBottom: 34,
         x: { domain: [0, longest], label: null, ticks: width < 500 ? 5 : 10 },
         y: { label: null, grid: true, ticks: 3 },
-        fy: { domain: labels, axis: null, padding: 0.24 },
+        fy: { domain: labels, axis: null, padding: 0.3 },
         color: { domain: labels, range: PALETTE },
         marks: [
           Plot.rectY(rows, { x1: "low", x2: "high", y: "count", fy: "label",
             fill: "label", insetLeft: gap(width), insetRight: gap(width), title: (d) => `${d.label}: ${d.count} of ${d.low} to ${d.high - 1} ${unit}` }),
           Plot.ruleY([0], { stroke: "var(--quiet)" }),
-          Plot.text(labels, { fy: (d) => d, text: (d) => shortened(d, width - 80, 8.6), frameAnchor: "top-right", fill: "currentColor", fontWeight: 600 }),
+          Plot.text(labels, { fy: (d) => d, text: (d) => shortened(d, width - 80, 8.6), frameAnchor: "top-right", dy: -17, fill: "currentColor", fontWeight: 600 }),
         ],
       })} />
   );
