@@ -10,6 +10,7 @@ import signal
 import struct
 import subprocess
 import termios
+import textwrap
 import threading
 import time
 
@@ -77,13 +78,13 @@ class Api:
 class Terminal:
     """The program on a pseudo-terminal of its own, which it controls, so that keys become signals."""
 
-    def __init__(self, *args, columns=80, **streams):
+    def __init__(self, *args, columns=80, cwd=None, **streams):
         self.master, self.slave = pty.openpty()
         fcntl.ioctl(self.slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         self.before = termios.tcgetattr(self.slave)
         self.seen, self.at = b"", 0
         self.process = subprocess.Popen(
-            [program(), "chat", *map(str, args)], start_new_session=True,
+            [program(), "chat", *map(str, args)], start_new_session=True, cwd=cwd,
             preexec_fn=lambda: fcntl.ioctl(self.slave, termios.TIOCSCTTY, 0), pass_fds=[self.slave],
             env={**os.environ, "no_proxy": "127.0.0.1"},
             **{**dict.fromkeys(("stdin", "stdout", "stderr"), self.slave), **streams})
@@ -169,7 +170,11 @@ def test_what_a_model_writes_does_not_steer_the_terminal(columns):
     pieces = ["a\033[2Jb", "\033[2J", "\033[1m", "c\x9bd\x07e\rf\x7f", "\ttab\n", "word " * 60, "日本語 🙂"]
     with Api([{"reasoning_content": "\033[0m"}, *({"content": p} for p in pieces)]) as api, Terminal(*api.flags, columns=columns) as terminal:
         terminal.prompt()
-        assert terminal.say("go") == "\033[2m[0m\033[0m\r\n\r\n" + "a[2Jb[2J[1mcdef\ttab\r\n" + "word " * 60 + "日本語 🙂\r\n> "
+        words = textwrap.wrap("word " * 60, columns - 1)
+        shown = terminal.say("go")
+        assert shown.startswith("\033[2m[0m\033[0m\r\n\r\na[2Jb[2J[1mcdef\ttab\r\n")
+        assert set(re.findall("\033\\[[^m]*[A-Za-z]", shown)) <= {f"\033[{n}D" for n in range(1, 9)} | {"\033[K"}  # the wrapping's own
+        assert screen_of(shown)[3:] == [*words[:-1], words[-1] + " 日本語 🙂", "> "]
         assert terminal.end("/quit\r") == 0
 
 
@@ -177,7 +182,7 @@ def test_history_reaches_the_model_and_reset_forgets_it():
     with Api(ANSWER, ANSWER, ANSWER) as api, Terminal(*api.flags, "--system", "Be short.") as terminal:
         terminal.prompt()
         terminal.say("one")
-        terminal.say("\033[Atwo\033OB")  # arrow keys, which nobody edits by
+        terminal.say("two")
         assert "forgotten" in terminal.say("/reset")
         assert "/rset" in terminal.say("/rset")
         terminal.say("three")
@@ -187,6 +192,105 @@ def test_history_reaches_the_model_and_reset_forgets_it():
         assert api.messages(1) == [system, ("user", "one"), ("assistant", "The answer is 4."), ("user", "two")]
         assert api.messages(2) == [system, ("user", "three")]
         assert not {"temperature", "top_p", "max_tokens", "seed"} & set(api.asked[0])  # the server's own
+
+
+def test_lines_are_edited_and_recalled(tmp_path):
+    kept = tmp_path / "lines"
+    with Api(ANSWER, ANSWER) as api, Terminal(*api.flags, "--history", kept, columns=40) as terminal:
+        terminal.prompt()
+        terminal.type("abé\033[D\033[DX\x7fY\r")  # left twice, a letter in and out, another
+        terminal.until("is 4.\r\n> ")
+        terminal.type("\033[A\r")  # up: the line before
+        terminal.until("is 4.\r\n> ")
+        assert terminal.end("\x04") == 0
+        assert api.messages(0) == [("user", "aYbé")] and api.messages(1)[-1] == ("user", "aYbé")
+    assert kept.stat().st_mode & 0o77 == 0
+    with Api(ANSWER) as api, Terminal(*api.flags, "--history", kept) as terminal:
+        terminal.prompt()
+        terminal.type("\033[A\r")
+        terminal.until("is 4.\r\n> ")
+        assert terminal.end("\x04") == 0
+        assert api.messages(0) == [("user", "aYbé")]
+
+
+def test_nothing_typed_is_kept_unless_asked(tmp_path):
+    with Api(ANSWER) as api, Terminal(*api.flags, cwd=tmp_path) as terminal:
+        terminal.prompt()
+        terminal.say("a secret")
+        assert terminal.end("\x04") == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_question_of_several_lines():
+    with Api(ANSWER, ANSWER) as api, Terminal(*api.flags) as terminal:
+        terminal.prompt()
+        for line in ('"""one', "", "  two"):
+            terminal.type(line + "\r")
+            terminal.until("\\.\\.\\. ")
+        terminal.type('"""\r')
+        terminal.until("is 4.\r\n> ")
+        terminal.type("three\\\r")
+        terminal.until("\\.\\.\\. ")
+        terminal.type("four\r")
+        terminal.until("is 4.\r\n> ")
+        assert terminal.end("\x04") == 0
+        assert [text for role, text in api.messages(1) if role == "user"] == ["one\n\n  two", "three\nfour"]
+
+
+def test_what_a_slash_does(tmp_path):
+    file = tmp_path / "talk.json"
+    with Api(ANSWER, ANSWER, ANSWER) as api, Terminal(*api.flags, columns=200) as terminal:
+        terminal.prompt()
+        shown = terminal.say("/help")
+        assert all(word in shown for word in ("/set NAME VALUE", "/system", "/save", "/load", "/clear", "/exit", '"""'))
+        assert "temperature is set" in terminal.say("/set temperature 0.25")
+        assert "did you mean `top_p`" in terminal.say("/set top_pp 1")
+        assert "out of range" in terminal.say("/set top_p 7")
+        assert "temperature 0.25" in terminal.say("/set")
+        terminal.say("/system Be short.")
+        terminal.say("one")
+        assert "3 messages" in terminal.say(f"/save {file}")
+        assert "exists" in terminal.say(f"/save {file}")
+        terminal.say("/system")
+        assert "forgotten" in terminal.say("/clear")
+        terminal.say("two")
+        assert "2 messages are loaded" in terminal.say(f"/load {file}")
+        assert "no such file" in terminal.say(f"/load {file}x").lower()
+        terminal.say("three")
+        assert terminal.end("/exit\r") == 0
+        system, one = ("system", "Be short."), [("user", "one"), ("assistant", "The answer is 4.")]
+        assert api.messages(0) == [system, one[0]] and api.messages(1) == [("user", "two")]
+        assert api.messages(2) == [system, *one, ("user", "three")]
+        assert api.asked[0]["temperature"] == 0.25 and "top_p" not in api.asked[0]
+
+
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_words_go_to_the_next_line_whole(size):
+    text = "Mediterranean shorelines remember conversations " * 4 + "x" * 90
+    pieces = [text[i:i + size] for i in range(0, len(text), size)]
+    with Api([{"content": p} for p in pieces]) as api, Terminal(*api.flags, columns=40) as terminal:
+        terminal.prompt()
+        lines = screen_of(terminal.say("go"))
+        assert terminal.end("\x04") == 0
+    long = textwrap.wrap(text, 39, break_long_words=False)
+    assert lines == [*long[:-1], *textwrap.wrap(long[-1], 39), "> "]
+
+
+def screen_of(shown):
+    """The lines that a terminal has after `shown`, without colours: cursor left and erase to the end are what is used."""
+    lines, at = [[]], 0
+    for match in re.finditer(r"\033\[\d+m|\033\[(\d+)D|(\033\[K)|(\r\n)|(.)", shown, re.S):
+        left, erase, feed, character = match.groups()
+        if left:
+            at -= int(left)
+        elif erase:
+            del lines[-1][at:]
+        elif feed:
+            lines, at = [*lines, []], 0
+        elif character:
+            lines[-1][at:at + 1] = [character]
+            at += 1
+    return ["".join(line) if i + 1 == len(lines) else "".join(line).rstrip() for i, line in enumerate(lines)]
 
 
 def test_options_reach_the_model():
@@ -269,7 +373,7 @@ def test_a_local_model_on_a_terminal(smollm2):
         terminal.type("\x03")
         assert "(stopped" in terminal.prompt()
         text = terminal.say("Go on.")
-        assert "\ufffd" not in text and "\033" not in text
+        assert "\ufffd" not in text and not re.search("\033(?!\\[\\d+D|\\[K)", text)  # the wrapping's own
         terminal.type("\x04")
         assert terminal.end() == 0
 
@@ -284,7 +388,7 @@ def test_an_over_long_conversation_says_both_numbers(smollm2):
 
 def test_what_it_needs_is_said():
     help_text = retort("chat", "--help").stdout
-    assert all(word in help_text for word in ("Ctrl-C", "Ctrl-D", "status 130", "/reset", "/quit", "dimmed"))
+    assert all(word in help_text for word in ("Ctrl-C", "Ctrl-D", "status 130", "/reset", "/quit", "/save", "--history", "dimmed"))
     none = retort("chat", check=False)
     assert none.returncode == 2 and "MODEL" in none.stderr and "--endpoint" in none.stderr
     gone = retort("chat", "/no/such/model", check=False)

@@ -1,6 +1,5 @@
-// retort chat MODEL: a conversation in the terminal, with a local model or an API. Lines are edited by the terminal
-// itself, so it works through pipes too and leaves nothing to restore. Ctrl-C stops the answer; a second one before the
-// next line quits.
+// retort chat MODEL: a conversation in the terminal, with a local model or an API. Through a pipe each line is a
+// question. Ctrl-C stops the answer; a second one before the next line quits. What may be typed: app/chat_words.h.
 #include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
@@ -16,7 +15,11 @@
 #include <fmt/core.h>
 
 #include "app/answerer.h"
+#include "app/chat_options.h"
+#include "app/chat_screen.h"
+#include "app/chat_words.h"
 #include "app/command.h"
+#include "app/line_editor.h"
 #include "app/sampling_defaults.h"
 #include "base/log.h"
 #include "base/text.h"
@@ -24,30 +27,7 @@
 namespace retort::app {
 namespace {
 
-struct ChatOptions {
-  std::string system;
-  Answerer answerer;
-  std::string out;
-  double temperature = -1;
-  double top_p = -1;
-  int top_k = -1;
-  int max_tokens = 0;
-  int64_t seed = -1;
-
-  template <class V>
-  void fields(V&& v) {
-    v("system", system, "the system message");
-    answerer.fields(v);
-    v("out", out, "folder for chat.sqlite and costs.jsonl: what an API that asks for money said and was paid");
-    v("temperature", temperature, "0 is greedy; below 0: the model's own", {.low = -1, .high = 100});
-    v("top_p", top_p, "below 0: the model's own", {.low = -1, .high = 1});
-    v("top_k", top_k, "0: off; below 0: the model's own", {.low = -1});
-    v("max_tokens", max_tokens, "of an answer; 0: as many as the context holds", {.low = 0});
-    v("seed", seed, "below 0: drawn", {.low = -1});
-  }
-};
-
-constexpr std::string_view kDim = "\033[2m", kPlain = "\033[0m";
+constexpr std::string_view kPlain = "\033[0m";
 
 volatile std::sig_atomic_t g_interrupts = 0, g_ends = 0;
 bool g_terminal_out = false;
@@ -117,65 +97,6 @@ class Lines {
   std::string held_;
 };
 
-// Shows an answer as it comes: the thought dimmed on a terminal, between its marks elsewhere.
-class Screen {
- public:
-  explicit Screen(bool terminal) : terminal_(terminal) {}
-  void show(const model::Delta& delta) {
-    if (!delta.reasoning.empty()) {
-      if (!thinking_) write(terminal_ ? kDim : "<think>\n");
-      thinking_ = true;
-      put(delta.reasoning);
-    }
-    if (!delta.content.empty()) {
-      if (thinking_) write(terminal_ ? "\033[0m\n\n" : "\n</think>\n");
-      thinking_ = false;
-      put(delta.content);
-    }
-  }
-  void end() {
-    if (thinking_) write(terminal_ ? kPlain : "\n</think>");
-    thinking_ = false;
-    write("\n");
-  }
-
- private:
-  static void write(std::string_view text) {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    std::fflush(stdout);
-  }
-  // What a model writes must not steer the terminal: neither C0 nor C1 controls (U+0080 to U+009F) pass.
-  void put(std::string_view text) const {
-    if (!terminal_) return write(text);
-    std::string clean;
-    for (size_t i = 0; i < text.size(); ++i) {
-      const auto byte = static_cast<unsigned char>(text[i]);
-      if (byte == 0xC2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xA0)
-        ++i;
-      else if (byte == '\n' || byte == '\t' || (byte >= ' ' && byte != 0x7f))
-        clean += text[i];
-    }
-    write(clean);
-  }
-  bool terminal_;
-  bool thinking_ = false;
-};
-
-// A typed line without what keys leave in it that the terminal does not edit by (arrows: ESC [ A).
-std::string without_keys(std::string_view line) {
-  std::string out;
-  for (size_t i = 0; i < line.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(line[i]);
-    if (byte == '\033' && i + 1 < line.size() && (line[i + 1] == '[' || line[i + 1] == 'O')) {
-      for (i += 2; i < line.size() && (line[i] < '@' || line[i] > '~'); ++i) {
-      }
-    } else if (byte == '\t' || (byte >= ' ' && byte != 0x7f)) {
-      out += line[i];
-    }
-  }
-  return out;
-}
-
 // Pieces go from the generator's thread to this one, which prints: a slow terminal does not hold the engine.
 struct Mailbox {
   std::mutex mutex;
@@ -229,76 +150,92 @@ Result<Said> answer(model::Generator& generator, model::Request request, Screen&
   return Said{std::move(choice.content), std::move(choice.finish_reason)};
 }
 
-Result<int> converse(model::Generator& generator, const ChatOptions& options, model::Sampling sampling) {
-  if (options.temperature >= 0) sampling.temperature = options.temperature;
-  if (options.top_p >= 0) sampling.top_p = options.top_p;
-  if (options.top_k >= 0) sampling.top_k = options.top_k;
-  if (options.seed >= 0) sampling.seed = static_cast<uint64_t>(options.seed);
-  sampling.max_tokens = options.max_tokens;
-  const bool terminal_in = ::isatty(STDIN_FILENO) != 0;
+// Where lines come from: edited on a terminal, as they are from a pipe.
+class Input {
+ public:
+  explicit Input(const std::string& history) {
+    if (::isatty(STDIN_FILENO) != 0 && ::isatty(STDERR_FILENO) != 0) editor_.emplace(g_bell[0], history);
+    prompts_ = ::isatty(STDIN_FILENO) != 0;
+  }
+  LineEditor::Got next(const std::string& prompt, std::string& line) {
+    if (editor_) return editor_->next(prompt, line);
+    if (prompts_) fmt::print(stderr, "{}", prompt);
+    switch (lines_.next(line)) {
+      case Lines::Got::Line: return LineEditor::Got::Line;
+      case Lines::Got::Interrupt: return LineEditor::Got::Interrupt;
+      default: return LineEditor::Got::End;
+    }
+  }
+  bool person() const { return prompts_; }
+
+ private:
+  std::optional<LineEditor> editor_;
+  Lines lines_;
+  bool prompts_ = false;
+};
+
+// The generator for what is set now: an API is told only what the person set.
+using GeneratorOf = std::function<Result<model::Generator*>(const Chat&)>;
+
+Result<int> converse(const GeneratorOf& generator_of, const ChatOptions& options, model::Sampling sampling) {
   g_terminal_out = ::isatty(STDOUT_FILENO) != 0;
   Screen screen(g_terminal_out);
-  std::vector<Message> start;
-  if (!options.system.empty()) start.push_back({"system", options.system, "", nullptr});
-  std::vector<Message> history = start;
-  Lines lines;
+  Chat chat(options, sampling);
   RETORT_TRY(catch_chat_signals());
-  if (terminal_in) log::info("{}: /reset forgets, /quit or Ctrl-D ends, Ctrl-C stops an answer", generator.name());
+  Input input(options.history);
+  RETORT_ASSIGN(model::Generator * generator, generator_of(chat));
+  if (input.person())
+    log::info("{}: /help lists what may be typed, Ctrl-D ends, Ctrl-C stops an answer", generator->name());
   int status = 0;
   for (;;) {
-    if (terminal_in) fmt::print(stderr, "> ");
     std::string line;
-    const Lines::Got got = lines.next(line);
-    if (got == Lines::Got::End) {
-      if (terminal_in) fmt::print(stderr, "\n");
+    Typed typed;
+    LineEditor::Got got = input.next("> ", line);
+    while (got == LineEditor::Got::Line && input.person() && typed.more(line)) got = input.next("... ", line);
+    if (got == LineEditor::Got::End) {
+      if (input.person()) fmt::print(stderr, "\n");
       return status;
     }
-    if (got == Lines::Got::Interrupt) {
+    if (got == LineEditor::Got::Interrupt) {
       fmt::print(stderr, "\n");
       if (g_interrupts >= 2 || g_ends > 0) return exit_status(Code::Cancelled);
       fmt::print(stderr, "(Ctrl-C again quits)\n");
       continue;
     }
     g_interrupts = 0;
-    if (terminal_in) line = without_keys(line);
-    const std::string_view command = trim(line);
-    if (command.empty()) continue;
-    if (command == "/quit" || command == "/exit") return status;
-    if (command == "/reset") {
-      history = start;
-      fmt::print(stderr, "(forgotten)\n");
+    if (input.person()) line = typed.text();
+    if (trim(line).empty()) continue;
+    if (trim(line).front() == '/') {
+      const Chat::Did did = chat.command(trim(line), system_env());
+      if (did.ends) return status;
+      if (!did.said.empty()) fmt::print(stderr, "{}\n", did.said);
       continue;
     }
-    if (command.front() == '/') {
-      fmt::print(stderr, "(no command `{}`; there are /reset and /quit)\n", to_utf8(command));
-      continue;
-    }
-    history.push_back({"user", to_utf8(line), "", nullptr});
-    model::Request request;
-    request.messages = history;
-    request.sampling = sampling;
-    auto said = answer(generator, std::move(request), screen);
+    RETORT_ASSIGN(generator, generator_of(chat));
+    auto said = answer(*generator, chat.ask(to_utf8(line)), screen);
     quiet_bell();
     if (g_interrupts >= 2 || g_ends > 0) return exit_status(Code::Cancelled);
     if (!said.ok()) {
       // A wrong key or a lost server ends a script with its status; a person may try again.
-      history.pop_back();
+      chat.drop();
       status = exit_status(said.error().code);
       fmt::print(stderr, "retort: {}\n", said.error().message);
-      if (history.size() > start.size() && (said.error().code == Code::Limit || said.error().code == Code::Invalid))
-        fmt::print(stderr, "(/reset forgets the {} messages before)\n", history.size() - start.size());
+      if (chat.turns() > 0 && (said.error().code == Code::Limit || said.error().code == Code::Invalid))
+        fmt::print(stderr, "(/reset forgets the {} messages before)\n", chat.turns());
       continue;
     }
     status = 0;
     const bool kept = !said->content.empty();
+    const char* dropped = kept ? "" : " before an answer, the question is dropped";
     if (kept)
-      history.push_back({"assistant", std::move(said->content), "", nullptr});
+      chat.keep(std::move(said->content));
     else
-      history.pop_back();
+      chat.drop();
     if (g_interrupts > 0)
-      fmt::print(stderr, "(stopped{}; Ctrl-C again quits)\n", kept ? "" : " before an answer, the question is dropped");
+      fmt::print(stderr, "(stopped{}; Ctrl-C again quits)\n", dropped);
     else if (said->finish_reason == "length")
-      fmt::print(stderr, "(cut off: {})\n", options.max_tokens > 0 ? "max_tokens is reached" : "the context is full");
+      fmt::print(stderr, "(cut off{}: {})\n", dropped,
+                 chat.max_tokens() > 0 ? "max_tokens is reached" : "the context is full");
     else if (!kept)
       fmt::print(stderr, "(no answer, the question is dropped)\n");
   }
@@ -317,19 +254,33 @@ Result<int> run(const std::string& path, ChatOptions options) {
                 "give `out`, a folder for the store and the cost book: the cap counts what earlier chats spent");
   if (paid && options.max_tokens <= 0)
     return fail(Code::Invalid, "give `max_tokens`: for an answer without a limit no cap can be kept");
-  AnswererUse use{.store = options.out + "/chat.sqlite", .repeats = true};
-  if (api) {
-    use.extra = Json::object();  // a null takes the member out: the server's own value counts
-    if (options.temperature < 0) use.extra["temperature"] = nullptr;
-    if (options.top_p < 0) use.extra["top_p"] = nullptr;
-  } else if (::isatty(STDIN_FILENO) != 0) {
-    log::info("loading {}", answerer.model);
-  }
-  RETORT_ASSIGN(const auto open, open_answerer(answerer, std::move(use), env));
+  if (!api && ::isatty(STDIN_FILENO) != 0) log::info("loading {}", answerer.model);
+  const std::string costs = options.out + "/costs.jsonl";
+  // An API is told what the person set, and nothing else: a null takes a member out, and the server's own value counts.
+  Json unsaid;
+  const auto opened = [&](bool temperature, bool top_p) {
+    unsaid = Json::object();
+    if (!temperature) unsaid["temperature"] = nullptr;
+    if (!top_p) unsaid["top_p"] = nullptr;
+    AnswererUse use{.store = options.out + "/chat.sqlite", .repeats = true};
+    if (api) use.extra = unsaid;
+    return open_answerer(answerer, std::move(use), env);
+  };
+  RETORT_ASSIGN(auto open, opened(options.temperature >= 0, options.top_p >= 0));
   const model::Sampling sampling =
       open->local() == nullptr ? model::Sampling{} : sampling_defaults(open->local()->generation);
-  auto status = converse(open->generator(), options, sampling);
-  const Status booked = open->book(options.out + "/costs.jsonl", "chat", env);
+  const GeneratorOf generator_of = [&](const Chat& chat) -> Result<model::Generator*> {
+    if (api &&
+        (unsaid.contains("temperature") == chat.says_temperature() || unsaid.contains("top_p") == chat.says_top_p())) {
+      RETORT_TRY(open->book(costs, "chat", env));
+      open.reset();
+      RETORT_ASSIGN(open, opened(chat.says_temperature(), chat.says_top_p()));
+    }
+    return &open->generator();
+  };
+  auto status = converse(generator_of, options, sampling);
+  if (!open) return status;
+  const Status booked = open->book(costs, "chat", env);
   if (status.ok()) RETORT_TRY(booked);
   return status;
 }
@@ -337,22 +288,27 @@ Result<int> run(const std::string& path, ChatOptions options) {
 }  // namespace
 
 Command chat_command() {
-  return {"chat", "chat with a model in the terminal", [](CommandLine& cli) -> std::function<Result<int>()> {
-            const ChatOptions defaults;
-            OptionFlags flags(cli, defaults);
-            auto path = std::make_shared<std::string>();
-            cli.add_option("MODEL", *path, "model directory, GGUF file or Hugging Face cache folder");
-            cli.footer(
-                "Earlier turns go along with each question. /reset forgets them; /quit or Ctrl-D ends with status 0.\n"
-                "Ctrl-C stops the answer, and what there was of it stays in the conversation; pressed again before\n"
-                "the next line it ends the chat with status 130. A thought is shown dimmed, and to a pipe as\n"
-                "<think>...</think>. Through a pipe each line is a question, and a failed last one gives its status.");
-            return [flags, path]() -> Result<int> {
-              ChatOptions options;
-              RETORT_TRY(flags.load(options));
-              return flags.named(run(*path, options));
-            };
-          }};
+  return {
+      "chat", "chat with a model in the terminal", [](CommandLine& cli) -> std::function<Result<int>()> {
+        const ChatOptions defaults;
+        OptionFlags flags(cli, defaults);
+        auto path = std::make_shared<std::string>();
+        cli.add_option("MODEL", *path, "model directory, GGUF file or Hugging Face cache folder");
+        cli.footer(
+            "Earlier turns go along with each question. On a terminal lines are edited and recalled (arrows, Ctrl-R),\n"
+            "and kept after the end only with --history FILE. \"\"\" begins and ends a question of several lines; a\n"
+            "backslash at a line's end goes on with the next.\n" +
+            chat_help() +
+            "Ctrl-D ends with status 0. Ctrl-C stops the answer, and what there was of it stays in the conversation;\n"
+            "pressed again before the next line it ends the chat with status 130. A thought is shown dimmed, and to a\n"
+            "pipe as <think>...</think>. Through a pipe each line is a question, and a failed last one gives its "
+            "status.");
+        return [flags, path]() -> Result<int> {
+          ChatOptions options;
+          RETORT_TRY(flags.load(options));
+          return flags.named(run(*path, options));
+        };
+      }};
 }
 
 }  // namespace retort::app

@@ -30,7 +30,7 @@ const std::vector<Command>& commands() {
       run_command(),     problems_command(),   split_command(),    collect_command(),  curate_command(),
       train_command(),   eval_command(),       serve_command(),    chat_command(),     cost_command(),
       teacher_command(), perplexity_command(), logprobs_command(), tokenize_command(), render_command(),
-      verify_command(),  inspect_command(),    show_command(), export_command(),   doctor_command(),
+      verify_command(),  inspect_command(),    show_command(),     export_command(),   doctor_command(),
   };
   return all;
 }
