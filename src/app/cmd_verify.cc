@@ -55,13 +55,13 @@ Command verify_command() {
                          "read {gold, pred} a line from standard input, write {equal, how, extracted} a line");
             cli.add_option("--rule", state->rule, "how answers are judged; a line's own `rule` goes before it [auto]")
                 ->type_name("RULE");
-            std::string rules = "Rules:\n";
+            std::string list = "Rules:\n";
             for (const verify::RuleHelp& rule : verify::rule_list())
-              rules += fmt::format(
+              list += fmt::format(
                   "  {:<27} {}\n",
                   fmt::format("{}{}", rule.name, rule.argument.empty() ? "" : fmt::format("[{}]", rule.argument)),
                   rule.help);
-            cli.footer(rules + "docs/answers.md says what each takes for right.");
+            cli.footer(list + "docs/answers.md says what each takes for right.");
             cli.add_option("gold", state->gold, "the reference answer");
             cli.add_option("pred", state->pred, "the text to judge");
             return [state]() -> Result<int> {
