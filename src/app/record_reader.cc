@@ -5,6 +5,7 @@
 #include <unordered_map>
 
 #include "base/text.h"
+#include "record/kind.h"
 #include "record/prompt.h"
 #include "record/stream.h"
 
@@ -17,18 +18,6 @@ struct Line {
 Status decode(const Json& json, Line& out) {
   out.json = json;
   return {};
-}
-
-bool has(const Json& json, std::initializer_list<const char*> keys) {
-  return std::all_of(keys.begin(), keys.end(), [&](const char* key) { return find(json, key) != nullptr; });
-}
-
-std::string kind_of(const Json& json) {
-  if (has(json, {"stage", "reason", "id"})) return "reject";
-  if (has(json, {"gold", "pred", "prompt_id"})) return "score";
-  if (has(json, {"parents", "how"})) return "example";
-  if (has(json, {"prompt_id", "content", "raw_hash"})) return "trace";
-  return "prompt";
 }
 
 // A member as text, whatever it is; records of other programs may hold anything.
@@ -48,7 +37,8 @@ std::string question_of(const Json& json) {
 
 Result<ShownRecord> shown_of(const Json& json) {
   ShownRecord out;
-  out.kind = kind_of(json);
+  out.kind = record_kind(json);
+  if (out.kind == "other") out.kind = "prompt";  // whose decoder says what it lacks
   if (out.kind == "prompt") {
     Prompt prompt;
     RETORT_TRY(decode(json, prompt));

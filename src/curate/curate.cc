@@ -313,6 +313,7 @@ Example example_of(const Item& item, std::vector<std::string> voters, const Opti
 
 Status check(const Options& o) {
   RETORT_TRY(check_options(o));
+  if (auto rule = verify::parse_rule(o.rule, verify::From::User); !rule.ok()) return std::move(rule).error();
   if (o.max_chars < o.min_chars)
     return fail(Code::Invalid, "`min_chars` is {} and `max_chars` is {}; give the larger as `max_chars`", o.min_chars,
                 o.max_chars);

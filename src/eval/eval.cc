@@ -196,6 +196,7 @@ class Round {
 
 Status check(const Options& o) {
   RETORT_TRY(check_options(o));
+  if (auto rule = verify::parse_rule(o.rule, verify::From::User); !rule.ok()) return std::move(rule).error();
   if (o.temperature == 0 && o.samples > 1)
     return fail(Code::Invalid,
                 "{} samples at temperature 0 are all the same; use `samples` 1 or a `temperature` above 0", o.samples);
