@@ -41,7 +41,7 @@ def test_curate_says_where_its_rule_is_too_strict(tmp_path):
 def test_eval_takes_a_rule_and_repeated_questions(endpoint, tmp_path):  # noqa: F811
     rows = [{"question": f"What is {a} + {a + 1}?", "answer": f"answer is {2 * a + 1}"} for a in (1, 2, 4, 5)]
     tasks = write_rows(tmp_path / "add.jsonl", rows + [rows[0]] + [{"question": "What is 7 + 8?", "answer": 15, "rule": "number"}])
-    args = ("eval", "--endpoint", endpoint, "--model", "plain", "--tasks", tasks)
+    args = ("eval", "--endpoint", endpoint, "--model", "plain", "--prices", "free", "--tasks", tasks)
     retort(*args, "--out", tmp_path / "o", "--rule", "contains")
     assert [s["how"] for s in read_rows(tmp_path / "o" / "scores.jsonl")] == ["contains"] * 4 + ["number"]
     assert all(s["correct"] for s in read_rows(tmp_path / "o" / "scores.jsonl"))

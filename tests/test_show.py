@@ -30,7 +30,7 @@ def test_rejects_come_with_question_and_answer(tmp_path):
 
 def test_scores_and_prompts_are_shown_too(endpoint, tmp_path):  # noqa: F811
     tasks = write_rows(tmp_path / "prompts.jsonl", [{"question": f"What is {a} + 1?", "answer": a + 1} for a in range(1, 5)])
-    retort("eval", "--endpoint", endpoint, "--model", "plain", "--tasks", tasks, "--out", tmp_path / "o")
+    retort("eval", "--endpoint", endpoint, "--model", "plain", "--prices", "free", "--tasks", tasks, "--out", tmp_path / "o")
     (wrong,) = shown(tmp_path / "o" / "scores.jsonl", "--with", tasks, "--reason", "wrong")
     assert (wrong["question"], wrong["reference"], wrong["found"]) == ("What is 3 + 1?", "4", "5")
     assert [r["question"] for r in shown(tasks)][:1] == ["What is 1 + 1?"]
