@@ -88,8 +88,8 @@ Reject some(Random& r) {
 }
 template <>
 Tally some(Random& r) {
-  return {
-      r.between(0, 99), r.between(0, 99), r.between(0, 99), {{some_text(r), r.between(0, 9)}, {"b", 2}}, {{"c", 3}}};
+  return {r.between(0, 99), r.between(0, 99), r.between(0, 99), r.between(0, 99), {{some_text(r), 4}, {"b", 2}},
+          {{"c", 3}}};
 }
 
 template <class T>
