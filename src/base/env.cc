@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/folder.h"
+
 namespace retort {
 namespace {
 
@@ -118,6 +120,7 @@ class SystemEnv final : public Env {
   }
 
   Status write_file(const std::string& path, std::string_view bytes) override {
+    RETORT_TRY(claim_name(path));
     uint8_t salt[6];
     random_bytes(salt);
     std::string temporary = path + ".tmp-";
@@ -137,7 +140,12 @@ class SystemEnv final : public Env {
   }
 
   Result<std::unique_ptr<AppendFile>> append_file(const std::string& path, bool truncate) override {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | (truncate ? O_TRUNC : 0), 0644);
+    RETORT_ASSIGN(const bool held, claim_name(path));
+    // In a held folder a file that starts anew is a new one: through a link nothing of another's is emptied.
+    if (held && truncate) RETORT_TRY(remove_all(path));
+    const int start = !truncate ? 0 : held ? O_EXCL : O_TRUNC;
+    const int fd =
+        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | start | (held ? O_NOFOLLOW : 0), 0644);
     if (fd < 0) return os_error("open", path, errno);
     return std::unique_ptr<AppendFile>(std::make_unique<SystemAppendFile>(fd, path));
   }
@@ -157,7 +165,11 @@ class SystemEnv final : public Env {
   }
   Status make_directories(const std::string& path) override {
     std::error_code ec;
-    fs::create_directories(path, ec);
+    if (fs::is_directory(path, ec)) return {};
+    if (const fs::path parent = fs::path(without_slash(path)).parent_path(); !parent.empty())
+      RETORT_TRY(make_directories(parent.string()));
+    RETORT_TRY(claim_name(without_slash(path)));
+    fs::create_directory(path, ec);
     if (ec) return os_error("make directory", path, ec.value());
     return {};
   }
@@ -174,6 +186,7 @@ class SystemEnv final : public Env {
     return names;
   }
   Status rename(const std::string& from, const std::string& to) override {
+    RETORT_TRY(claim_name(to));
     if (::rename(from.c_str(), to.c_str()) != 0) return os_error("write", to, errno);
     return sync_parent(to);
   }
