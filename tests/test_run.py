@@ -118,7 +118,7 @@ def test_a_second_run_in_the_same_folder(place):
         while not (place / "out" / "collect" / "work" / "claim.json").exists():
             assert child.poll() is None
             time.sleep(0.01)
-        refused(UNAVAILABLE, *run_args(place), says=["another run works in", place / "out", "--out"])
+        refused(UNAVAILABLE, *run_args(place), says=["another retort works in", place / "out", "--out"])
     finally:
         child.kill()
         child.wait()

@@ -109,6 +109,8 @@ Result<int> run_recipe(const RunArguments& arguments) {
   options.out = arguments.out.empty() ? "out/" + recipe.name : arguments.out;
   options.dry_run = arguments.dry_run;
   options.explain = arguments.explain;
+  Folder folder;
+  options.hand_on = &folder;
   const int64_t started = env.wall_us();
   auto steps = run_pipeline(recipe, options, find_kind, env, process_cancel());
   if (!steps.ok()) {

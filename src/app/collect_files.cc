@@ -3,6 +3,7 @@
 #include "app/open_model.h"
 #include "app/sampling_defaults.h"
 #include "app/steps.h"
+#include "base/folder.h"
 #include "ledger/cost_book.h"
 #include "ledger/price.h"
 #include "net/curl_transport.h"
@@ -12,16 +13,17 @@
 namespace retort::app {
 namespace {
 
+constexpr const char* kCollectMark = "collect";
+
 // The three files of a finished collection.
 struct Output {
-  std::string folder;
+  Folder folder;
   std::unique_ptr<Sink<Trace>> traces;
   std::unique_ptr<Sink<Reject>> rejects;
 
   static Result<Output> create(const std::string& folder, Env& env) {
-    RETORT_TRY(env.make_directories(folder));
     Output out;
-    out.folder = folder;
+    RETORT_ASSIGN(out.folder, Folder::hold(folder, kCollectMark, env));
     RETORT_ASSIGN(out.traces, create_jsonl<Trace>(folder + "/traces.jsonl", env));
     RETORT_ASSIGN(out.rejects, create_jsonl<Reject>(folder + "/rejects.jsonl", env));
     return out;
@@ -29,7 +31,8 @@ struct Output {
   Status close(const Tally& tally, Env& env) {
     RETORT_TRY(rejects->close());
     RETORT_TRY(traces->close());
-    return env.write_file(folder + "/tally.json", to_text(encode(tally)) + "\n");
+    RETORT_TRY(env.write_file(folder.path() + "/tally.json", to_text(encode(tally)) + "\n"));
+    return folder.seal({{"traces.jsonl", ""}, {"rejects.jsonl", ""}, {"tally.json", ""}});
   }
 };
 
@@ -128,8 +131,10 @@ Status CollectJob::check(Env& env) const {
 }
 
 Result<Tally> collect_files(CollectJob job, const JobPlace& place, Env& env) {
+  // Held from before anything is opened: two collections never write one folder.
+  RETORT_ASSIGN(const Folder folder, Folder::hold(place.out, kCollectMark, env));
   if (!job.import.empty()) return import_files(job, place, env);
-  RETORT_TRY(env.make_directories(place.work));
+  RETORT_ASSIGN(const Folder work, Folder::hold(place.work, kCollectMark, env));
   LocalTeacher local;
   RETORT_TRY(local.start(job, place, env));
   collect::Options& options = job.options;

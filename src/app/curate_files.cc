@@ -5,6 +5,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "base/folder.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/options.h"
@@ -59,7 +60,6 @@ Result<Tally> curate_with(const CurateJob& job, const JobPlace& place, model::Ge
       context.held_out.add(curate::question_of(prompt->messages));
     }
   }
-  RETORT_TRY(env.make_directories(place.out));
   const std::string examples = place.out + "/examples.jsonl", rejects = place.out + "/rejects.jsonl";
   curate::Card card;
   std::unique_ptr<Progress> bar;
@@ -105,13 +105,23 @@ Status CurateJob::check(Env& env) const {
 }
 
 Result<Tally> curate_files(const CurateJob& job, const JobPlace& place, Env& env) {
-  if (!job.grader.given()) return curate_with(job, place, nullptr, env);
+  RETORT_ASSIGN(const Folder folder, Folder::hold(place.out, "curate", env));
+  const auto sealed = [&](Result<Tally> tally) -> Result<Tally> {
+    if (!tally.ok()) return tally;
+    RETORT_TRY(folder.seal({{"examples.jsonl", ""},
+                            {"rejects.jsonl", ""},
+                            {"tally.json", ""},
+                            {"data_card.json", ""},
+                            {"data_card.md", ""}}));
+    return tally;
+  };
+  if (!job.grader.given()) return sealed(curate_with(job, place, nullptr, env));
   RETORT_ASSIGN(const auto grader,
                 open_answerer(job.grader, {.store = place.work + "/grader.sqlite", .prefix = "grader_"}, env));
   auto tally = curate_with(job, place, &grader->generator(), env);
   const Status booked = grader->book(place.costs, place.stage, env);
   if (tally.ok()) RETORT_TRY(booked);
-  return tally;
+  return sealed(std::move(tally));
 }
 
 }  // namespace retort::app

@@ -7,6 +7,7 @@
 #include <fmt/format.h>
 
 #include "app/forecast.h"
+#include "base/folder.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/progress.h"
@@ -39,8 +40,8 @@ Result<std::vector<Prompt>> read_tasks(const EvalJob& job) {
 // One model into `place.out`.
 Result<eval::Summary> grade(const EvalJob& job, const JobPlace& place, std::vector<Prompt> prompts,
                             OpenAnswerer& answerer, Progress& bar, Env& env) {
-  RETORT_TRY(env.make_directories(place.out));
-  RETORT_TRY(env.make_directories(place.work));
+  RETORT_ASSIGN(const Folder folder, Folder::hold(place.out, kEvalMark, env));
+  RETORT_ASSIGN(const Folder work, Folder::hold(place.work, kEvalMark, env));
   eval::Context context;
   context.partial = place.work + "/scores.partial.jsonl";
   RETORT_ASSIGN(context.identity, answerer.identity(env));
@@ -67,7 +68,8 @@ Result<eval::Summary> grade(const EvalJob& job, const JobPlace& place, std::vect
   if (summary.model.empty()) summary.model = answerer.generator().name();
   RETORT_TRY(env.write_file(place.out + "/tally.json", to_text(encode(tally)) + "\n"));
   RETORT_TRY(env.write_file(place.out + "/summary.json", eval::encode(summary).dump(1) + "\n"));
-  if (place.work == place.out) RETORT_TRY(env.remove_all(partial));  // elsewhere its owner removes it
+  if (place.work == place.out) RETORT_TRY(remove_made(partial, env));  // elsewhere its owner removes it
+  RETORT_TRY(folder.seal({{"scores.jsonl", ""}, {"rejects.jsonl", ""}, {"tally.json", ""}, {"summary.json", ""}}));
   return summary;
 }
 
@@ -85,7 +87,12 @@ Status EvalJob::check(Env& env) const {
 }
 
 Result<Evaluated> eval_files(const EvalJob& job, const JobPlace& place, const std::string& name, Env& env) {
+  RETORT_ASSIGN(const Folder folder, Folder::hold(place.out, kEvalMark, env));
+  RETORT_ASSIGN(const Folder work, Folder::hold(place.work, kEvalMark, env));
   RETORT_ASSIGN(const std::vector<Prompt> prompts, read_tasks(job));
+  // An earlier comparison is not of the scores that come now.
+  RETORT_TRY(remove_made(place.out + "/comparison.json", env));
+  if (job.against.empty()) RETORT_TRY(remove_made(place.out + "/against", env));
   Evaluated out;
   const std::string store = place.work + "/eval.sqlite";
   // Both models' answers are bought within one cap and lie in one store.
@@ -118,6 +125,7 @@ Result<Evaluated> eval_files(const EvalJob& job, const JobPlace& place, const st
   Json rows = Json::array();
   for (const eval::Comparison& row : out.comparison) rows.push_back(encode(row));
   RETORT_TRY(env.write_file(place.out + "/comparison.json", rows.dump(1) + "\n"));
+  RETORT_TRY(folder.seal({{"comparison.json", ""}}));
   return out;
 }
 

@@ -13,6 +13,8 @@
 
 namespace retort::app {
 
+inline constexpr const char* kEvalMark = "eval";  // who made the folder, in its mark (base/folder.h)
+
 struct EvalJob {
   std::vector<std::string> tasks;
   Answerer answerer;

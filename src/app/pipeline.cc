@@ -1,15 +1,10 @@
 #include "app/pipeline.h"
 
 #include <algorithm>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <map>
 
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 #include "app/step_book.h"
 #include "app/unfinished.h"
@@ -21,27 +16,7 @@
 namespace retort::app {
 namespace {
 
-class FolderLock {
- public:
-  FolderLock() = default;
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-  ~FolderLock() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Status take(const std::string& folder) {
-    const std::string path = folder + "/lock";
-    fd_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-    if (fd_ < 0) return fail(Code::Io, "cannot open {}: {}", path, std::strerror(errno));
-    if (::flock(fd_, LOCK_EX | LOCK_NB) != 0) {
-      return fail(Code::Unavailable, "another run works in {}; wait for it or give another --out", folder);
-    }
-    return {};
-  }
-
- private:
-  int fd_ = -1;
-};
+constexpr const char *kRunMark = "run", *kStepMark = "step";  // who made a folder, in its mark
 
 // The value at a dotted name, or nullptr.
 Json* at_path(Json& root, std::string_view dotted) {
@@ -101,29 +76,6 @@ Json without_how(const StepKind& kind, const Json& options) {
   return kept;
 }
 
-// What a write that a kill cut short leaves beside the file it was for: NAME.part, NAME.tmp-<12 hexadecimal digits>.
-bool is_leftover(const std::string& name) {
-  if (name.ends_with(".part")) return true;
-  constexpr std::string_view kMark = ".tmp-";
-  constexpr size_t kDigits = 12;
-  return name.size() > kMark.size() + kDigits && name.substr(name.size() - kMark.size() - kDigits).starts_with(kMark) &&
-         name.find_first_not_of("0123456789abcdef", name.size() - kDigits) == std::string::npos;
-}
-
-// Removes leftovers from a folder (and those below it), so that they never become part of an output.
-Status sweep(const std::string& folder, bool deep, Env& env) {
-  RETORT_ASSIGN(const std::vector<std::string> names, env.list_directory(folder));
-  for (const std::string& name : names) {
-    const std::string path = folder + "/" + name;
-    if (env.is_directory(path)) {
-      if (deep) RETORT_TRY(sweep(path, deep, env));
-    } else if (is_leftover(name)) {
-      RETORT_TRY(env.remove_all(path));
-    }
-  }
-  return {};
-}
-
 // Books what an unfinished step used whose work is about to be thrown away.
 Status book_abandoned(const StepContext& context) {
   RETORT_ASSIGN(auto row, unfinished_row(context.out, context.env));
@@ -138,32 +90,38 @@ Status book_abandoned(const StepContext& context) {
   return ledger::append_costs(book, {*row}, context.env);
 }
 
-// Readies a step's folder. A step that has finished (it has a stamp) or whose claim is for other options or inputs
-// starts clean, but for what its kind keeps; an unfinished one for the same ones goes on with what it left. The claim
-// is the first to go and the last to come, so that a folder that was only half cleaned is cleaned again.
-Status ready_folder(const StepKind& kind, const StepContext& context, const StampInputs& now) {
+// Readies a step's folder and returns its work folder, held. A step that has finished (it has a stamp) or whose claim
+// is for other options or inputs starts clean, but for what its kind keeps or sets aside; an unfinished one for the
+// same ones goes on with what it left. What retort did not write there stops it before anything goes. The claim is the
+// first to go and the last to come, so that a folder that was only half cleaned is cleaned again.
+Result<Folder> ready_folder(const StepKind& kind, const StepContext& context, const StampInputs& now,
+                            const Folder& folder) {
   Env& env = context.env;
+  RETORT_TRY(folder.survey());
+  RETORT_ASSIGN(Folder work, Folder::hold(context.work, kStepMark, env));
   const std::string claim = context.work + "/claim.json";
   const std::string claimed = to_text({{"kind", now.kind}, {"options", now.options}, {"inputs", now.inputs}});
   const auto before = env.read_file(claim);
-  if (before.ok() && *before == claimed && !env.exists(context.out + "/" + kStampName)) {
-    return sweep(context.out, true, env);
-  }
+  if (before.ok() && *before == claimed && !env.exists(context.out + "/" + kStampName)) return work;
   RETORT_TRY(book_abandoned(context));
-  RETORT_TRY(env.remove_all(claim));
-  RETORT_TRY(env.remove_all(context.out + "/" + kStampName));
-  RETORT_TRY(env.make_directories(context.work));
-  RETORT_ASSIGN(const std::vector<std::string> made, env.list_directory(context.out));
-  for (const std::string& name : made) {
-    if (name != kWorkFolder) RETORT_TRY(env.remove_all(context.out + "/" + name));
+  for (const std::string& name : kind.set_aside) {
+    const auto mark = read_mark(context.work + "/" + name);
+    if (!mark.ok()) continue;
+    RETORT_ASSIGN(Folder unfinished, Folder::hold(context.work + "/" + name, mark->by, env));
+    RETORT_ASSIGN(const std::string aside, unfinished.set_aside());
+    log::warn("{}: unfinished work for other options or inputs was set aside in {}", context.id, aside);
   }
-  RETORT_ASSIGN(const std::vector<std::string> worked, env.list_directory(context.work));
-  for (const std::string& name : worked) {
-    const bool kept = std::any_of(kind.keep.begin(), kind.keep.end(),
-                                  [&](const std::string& start) { return name.starts_with(start); });
-    if (!kept) RETORT_TRY(env.remove_all(context.work + "/" + name));
-  }
-  return env.write_file(claim, claimed);
+  RETORT_TRY(remove_made(claim, env));
+  RETORT_TRY(remove_made(context.out + "/" + kStampName, env));
+  const std::string prefix = std::string(kWorkFolder) + "/";
+  RETORT_TRY(folder.clear([&](const std::string& path) {
+    const auto starts = [&](const std::string& name) { return path.starts_with(prefix + name); };
+    return std::any_of(kind.keep.begin(), kind.keep.end(), starts) ||
+           std::any_of(kind.set_aside.begin(), kind.set_aside.end(), starts);
+  }));
+  RETORT_ASSIGN(work, Folder::hold(context.work, kStepMark, env));
+  RETORT_TRY(env.write_file(claim, claimed));
+  return work;
 }
 
 }  // namespace
@@ -240,11 +198,13 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
                                              const Cancel& cancel) {
   RETORT_TRY(check_recipe(recipe, options.out, kinds, env));
 
-  FolderLock lock;
+  Folder held;
+  std::map<std::string, Folder> folders;
   if (!options.dry_run) {
-    RETORT_TRY(env.make_directories(options.out));
-    RETORT_TRY(lock.take(options.out));
-    RETORT_TRY(sweep(options.out, false, env));
+    RETORT_ASSIGN(held, Folder::hold(options.out, kRunMark, env));
+    for (const Step& step : recipe.steps) {
+      RETORT_ASSIGN(folders[step.id], Folder::hold(options.out + "/" + step.id, kStepMark, env));
+    }
   }
 
   std::optional<StepBook> book;
@@ -322,7 +282,7 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
 
     log::info("[{}/{}] {} ({})", number, recipe.steps.size(), step.id, step.kind);
     if (cancel.requested()) return fail(Code::Cancelled, "stopped before step `{}`", step.id);
-    RETORT_TRY(ready_folder(kind, context, now));
+    RETORT_ASSIGN(const Folder work, ready_folder(kind, context, now, folders[step.id]));
     RETORT_ASSIGN(auto clock, StepClock::start(context.work, env));
     context.clock = clock.get();
     if (Status status = kind.run(context); !status.ok())
@@ -341,6 +301,9 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
     fresh.output_hash = output_hash(fresh.files);
     fresh.seconds = seconds;
     RETORT_TRY(write_stamp(folder, fresh, env));
+    std::vector<std::pair<std::string, std::string>> sealed;
+    for (const StampFile& file : fresh.files) sealed.emplace_back(file.path, file.hash);
+    RETORT_TRY(folders[step.id].seal(sealed));
     RETORT_TRY(book->note(step, fresh, env));
     report.ran = true;
     report.seconds = seconds;
@@ -348,6 +311,7 @@ Result<std::vector<StepReport>> run_pipeline(const Recipe& recipe, const Pipelin
     outputs[step.id] = fresh.output_hash;
     reports.push_back(std::move(report));
   }
+  if (options.hand_on != nullptr) *options.hand_on = std::move(held);
   return reports;
 }
 

@@ -1,6 +1,6 @@
 // Pipeline: runs a recipe's steps in order, each only where its stamp no longer fits, and says what it does.
-// One pipeline at a time works in a run folder (an advisory lock on it). Killed at any moment, the same command goes
-// on.
+// One pipeline at a time works in a run folder, and only in folders that retort made (base/folder.h). Killed at any
+// moment, the same command goes on.
 #pragma once
 
 #include <functional>
@@ -12,6 +12,7 @@
 #include "app/step.h"
 #include "base/cancel.h"
 #include "base/env.h"
+#include "base/folder.h"
 #include "base/result.h"
 
 namespace retort::app {
@@ -26,9 +27,10 @@ struct StepReport {
 };
 
 struct PipelineOptions {
-  std::string out;       // run folder
-  bool dry_run = false;  // forecast instead of run
-  bool explain = false;  // print each step's reasons
+  std::string out;            // run folder
+  bool dry_run = false;       // forecast instead of run
+  bool explain = false;       // print each step's reasons
+  Folder* hand_on = nullptr;  // gets the run's folder, still held, for what its caller writes there (the report)
 };
 
 // Everything that can be known to be wrong before the first step runs: kinds, options and their ranges, files, what

@@ -22,7 +22,10 @@ Status check_copy(const Json& options, Env&) {
 Result<Forecast> forecast_copy(const StepContext&) { return Forecast{1.5, 10, 20, "made up"}; }
 Status run_copy(StepContext& context) {
   ++g_runs;
-  if (!g_fault.ok()) return g_fault;
+  if (!g_fault.ok()) {
+    RETORT_TRY(context.env.write_file(context.work + "/kept", "partial"));
+    return g_fault;
+  }
   RETORT_ASSIGN(const std::string from, get_string(context.options, "from", ""));
   RETORT_ASSIGN(const std::string suffix, get_string(context.options, "suffix", ""));
   RETORT_ASSIGN(const std::string text, context.env.read_file(from));
@@ -115,6 +118,40 @@ TEST_F(PipelineTest, DamagedOutputAndChangedInputRerun) {
   EXPECT_TRUE((*again)[0].ran && (*again)[1].ran);
 }
 
+TEST_F(PipelineTest, AnOutputThatWasEditedIsTheUsers) {
+  ASSERT_TRUE(go(kTwo).ok());
+  ASSERT_TRUE(env_.write_file(dir_ + "/out/a/out.txt", "abc").ok());  // of equal size
+  const auto dry = go(kTwo, {}, true);
+  ASSERT_TRUE(dry.ok());
+  EXPECT_EQ((*dry)[0].reasons, std::vector<std::string>{"its output out.txt was changed"});
+  for (const std::vector<std::string>& sets : {std::vector<std::string>(), {"mark=y"}}) {
+    const auto refused = go(kTwo, sets);
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find(dir_ + "/out/a/out.txt was changed"), std::string::npos);
+    EXPECT_EQ(read("out/a/out.txt"), "abc");
+  }
+  EXPECT_EQ(g_runs, 2);
+  // The same bytes in another file are the same output.
+  ASSERT_TRUE(env_.write_file(dir_ + "/out/a/out.txt", "inx").ok());
+  auto again = go(kTwo);
+  ASSERT_TRUE(again.ok()) << again.error().message;
+  EXPECT_EQ(g_runs, 2);
+}
+
+TEST_F(PipelineTest, WhatAStepDidNotMakeStaysInItsFolder) {
+  ASSERT_TRUE(go(kTwo).ok());
+  for (const char* name : {"/out/b/notes.txt", "/out/b/work/notes.txt"}) {
+    ASSERT_TRUE(env_.write_file(dir_ + name, "mine").ok());
+    const auto refused = go(kTwo, {"b.suffix=z"});
+    ASSERT_FALSE(refused.ok());
+    EXPECT_NE(refused.error().message.find(dir_ + name + " was not made by retort"), std::string::npos);
+    EXPECT_TRUE(env_.exists(dir_ + "/out/b/stamp.json") && env_.exists(dir_ + "/out/b/out.txt"));
+    ASSERT_TRUE(env_.remove_all(dir_ + name).ok());
+  }
+  ASSERT_TRUE(go(kTwo, {"b.suffix=z"}).ok());
+  EXPECT_EQ(read("out/b/out.txt"), "inxz");
+}
+
 TEST_F(PipelineTest, AFailedStepGoesOnWhereItStopped) {
   g_fault = fail(Code::Io, "disk full");
   auto failed = go(kTwo);
@@ -122,7 +159,6 @@ TEST_F(PipelineTest, AFailedStepGoesOnWhereItStopped) {
   EXPECT_EQ(failed.error().code, Code::Io);
   EXPECT_EQ(failed.error().message, "step `a`: disk full");
   g_fault = {};
-  ASSERT_TRUE(env_.write_file(dir_ + "/out/a/work/kept", "partial").ok());
   ASSERT_TRUE(go(kTwo).ok());
   EXPECT_EQ(read("out/a/work/kept"), "partial");
   ASSERT_TRUE(go(kTwo, {"mark=z"}).ok());

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "app/eval_files.h"
+#include "base/folder.h"
 #include "base/hash.h"
 #include "base/log.h"
 #include "base/random.h"
@@ -13,8 +14,8 @@ namespace retort::app {
 Status ProblemsJob::check(Env&) const { return check_options(options); }
 
 Result<Sides> problems_files(const ProblemsJob& job, const JobPlace& place, Env& env) {
+  RETORT_ASSIGN(const Folder folder, Folder::hold(place.out, "problems", env));
   RETORT_ASSIGN(const tasks::ProblemSet set, tasks::generate(job.options));
-  RETORT_TRY(env.make_directories(place.out));
   const auto write = [&](const std::vector<tasks::Problem>& problems, const std::string& name,
                          double without_answer) -> Status {
     RETORT_ASSIGN(const auto sink, create_jsonl<Prompt>(place.out + "/" + name + ".jsonl", env));
@@ -27,12 +28,14 @@ Result<Sides> problems_files(const ProblemsJob& job, const JobPlace& place, Env&
   };
   RETORT_TRY(write(set.train, "train", job.options.without_answer));
   RETORT_TRY(write(set.test, "test", 0));
+  RETORT_TRY(folder.seal({{"train.jsonl", ""}, {"test.jsonl", ""}}));
   return Sides{static_cast<int64_t>(set.train.size()), static_cast<int64_t>(set.test.size())};
 }
 
 Status SplitJob::check(Env&) const { return check_options(options); }
 
 Result<Sides> split_files(const SplitJob& job, const JobPlace& place, Env& env) {
+  RETORT_ASSIGN(const Folder folder, Folder::hold(place.out, "split", env));
   std::vector<Prompt> prompts;
   for (const std::string& path : job.from) {
     RETORT_ASSIGN(const auto source, open_jsonl<Prompt>(path));
@@ -44,7 +47,6 @@ Result<Sides> split_files(const SplitJob& job, const JobPlace& place, Env& env) 
   }
   const size_t total = prompts.size();
   RETORT_ASSIGN(const PromptSplit sides, split_prompts(job.options, std::move(prompts)));
-  RETORT_TRY(env.make_directories(place.out));
   const auto write = [&](const std::vector<Prompt>& side, const char* name) -> Status {
     RETORT_ASSIGN(const auto sink, create_jsonl<Prompt>(place.out + "/" + name, env));
     for (const Prompt& prompt : side) RETORT_TRY(sink->put(prompt));
@@ -58,6 +60,7 @@ Result<Sides> split_files(const SplitJob& job, const JobPlace& place, Env& env) 
         sides.train.size(), total, 100 * got, 100 * asked, sides.largest, job.options.shared_words);
   RETORT_TRY(write(sides.train, "train.jsonl"));
   RETORT_TRY(write(sides.test, "test.jsonl"));
+  RETORT_TRY(folder.seal({{"train.jsonl", ""}, {"test.jsonl", ""}}));
   return Sides{static_cast<int64_t>(sides.train.size()), static_cast<int64_t>(sides.test.size())};
 }
 

@@ -12,8 +12,10 @@
 namespace retort::app {
 namespace {
 
+constexpr size_t kLongestName = 100;  // folders are called so
+
 bool is_name(std::string_view text) {
-  if (text.empty()) return false;
+  if (text.empty() || text.size() > kLongestName) return false;
   return std::all_of(text.begin(), text.end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
   });
@@ -124,6 +126,10 @@ Result<Recipe> read_recipe(const std::string& path, const std::vector<std::strin
     recipe.folder = std::filesystem::path(path).parent_path().string();
     if (recipe.folder.empty()) recipe.folder = ".";
     RETORT_ASSIGN(recipe.name, need_string(root, "name"));
+    if (!is_name(recipe.name))
+      return fail(Code::Invalid,
+                  "`name: {}` is no name: letters, digits, - and _, at most {}; the run's folder is called so",
+                  recipe.name, kLongestName);
     RETORT_ASSIGN(recipe.title, get_string(root, "title", ""));
     recipe.set = root.contains("set") ? root["set"] : Json::object();
     if (!recipe.set.is_object()) return fail(Code::Invalid, "`set` must be a map of values");
@@ -134,7 +140,8 @@ Result<Recipe> read_recipe(const std::string& path, const std::vector<std::strin
     std::vector<std::string> ids;
     for (const auto& [id, body] : steps.items()) {
       if (!is_name(id))
-        return fail(Code::Invalid, "the step name `{}` has characters other than letters, digits, - and _", id);
+        return fail(Code::Invalid, "the step name `{}` is no name: letters, digits, - and _, at most {}", id,
+                    kLongestName);
       if (!body.is_object()) return fail(Code::Invalid, "step `{}` must be a map with `do`", id);
       if (recipe.set.contains(id))
         return fail(Code::Invalid, "`{}` is both a step and a value of `set`; rename one", id);

@@ -28,9 +28,9 @@ struct Step {
 };
 
 struct Recipe {
-  std::string path;    // of the file
-  std::string folder;  // of the file: relative paths in options start here
-  std::string name;
+  std::string path;         // of the file
+  std::string folder;       // of the file: relative paths in options start here
+  std::string name;         // letters, digits, - and _
   std::string title;        // one line for the report
   Json set;                 // values in force
   std::vector<Step> steps;  // in an order in which every step stands after those it refers to

@@ -162,8 +162,8 @@ Json lengths_json(const Shown& shown) {
 
 // The loss curve, thinned to at most kMostLossPoints by averaging neighbours.
 Result<Json> training_json(const StepReport& step, const std::string& folder, Env& env) {
-  RETORT_ASSIGN(const Json report, read_json(folder + "/work/train_report.json", env));
-  RETORT_ASSIGN(const auto lines, open_lines(folder + "/work/train_log.jsonl"));
+  RETORT_ASSIGN(const Json report, read_json(folder + "/train_report.json", env));
+  RETORT_ASSIGN(const auto lines, open_lines(folder + "/train_log.jsonl"));
   RETORT_ASSIGN(const std::vector<std::string> rows, read_all(*lines));
   const size_t group = rows.size() / kMostLossPoints + 1;
   Json points = Json::array();
@@ -182,10 +182,8 @@ Result<Json> training_json(const StepReport& step, const std::string& folder, En
     in_group = 0;
   }
   const Json* data = find(report, "data");
-  const Json* run = find(report, "run");
   RETORT_ASSIGN(const double examples, get_double(data == nullptr ? Json() : *data, "examples", 0));
   RETORT_ASSIGN(const double cut, get_double(data == nullptr ? Json() : *data, "cut", 0));
-  RETORT_ASSIGN(const double seconds, get_double(run == nullptr ? Json() : *run, "seconds", 0));
   RETORT_ASSIGN(const double parameters, get_double(report, "parameters", 0));
   RETORT_ASSIGN(const double trained_tokens, get_double(report, "tokens", 0));
   RETORT_ASSIGN(const double flops, get_double(report, "flops", 0));
@@ -194,7 +192,7 @@ Result<Json> training_json(const StepReport& step, const std::string& folder, En
               {"parameters", parameters},
               {"tokens", trained_tokens},
               {"flops", flops},
-              {"seconds", seconds},
+              {"seconds", step.seconds},
               {"cut_share", examples > 0 ? cut / examples : 0.0},
               {"points", points}};
 }

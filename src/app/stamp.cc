@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/folder.h"
 #include "base/hash.h"
 
 namespace retort::app {
@@ -27,6 +28,14 @@ void flatten(const Json& value, const std::string& where, std::map<std::string, 
   } else {
     out[where] = to_text(value);
   }
+}
+
+// Whether the mark vouches for the file: same size, time and inode as when it had the stamp's hash.
+bool sealed_as(const Result<Mark>& mark, const std::string& path, const StampFile& file) {
+  const auto entry =
+      mark.ok() ? mark->entries.find(file.path) : std::map<std::string, std::optional<Seal>>::const_iterator();
+  return mark.ok() && entry != mark->entries.end() && entry->second && entry->second->sha256 == file.hash &&
+         as_sealed(path, *entry->second);
 }
 
 }  // namespace
@@ -80,6 +89,7 @@ Result<std::vector<StampFile>> list_output(const std::string& folder, Env& env) 
   std::sort(paths.begin(), paths.end());
   std::vector<StampFile> files;
   for (const std::string& path : paths) {
+    if (path == kMarkName || path.ends_with(std::string("/") + kMarkName)) continue;  // holds facts of this machine
     if (path == kStampName || path.starts_with(std::string(kWorkFolder) + "/")) continue;
     StampFile file{path, 0, ""};
     RETORT_ASSIGN(file.size, env.file_size(folder + "/" + path));
@@ -127,12 +137,18 @@ std::vector<std::string> reasons_to_run(const Stamp* stamp, const StampInputs& n
     else if (old->second != hash)
       reasons.push_back(fmt::format("input {} changed: {:.12} to {:.12}", name, old->second, hash));
   }
+  const auto mark = read_mark(folder);
   for (const StampFile& file : stamp->files) {
-    const auto size = env.file_size(folder + "/" + file.path);
+    const std::string path = folder + "/" + file.path;
+    const auto size = env.file_size(path);
     if (!size.ok())
       reasons.push_back(fmt::format("its output {} is gone", file.path));
     else if (*size != file.size)
       reasons.push_back(fmt::format("its output {} has {} bytes, not {}", file.path, *size, file.size));
+    else if (!sealed_as(mark, path, file)) {
+      const auto hash = sha256_file(path);
+      if (!hash.ok() || *hash != file.hash) reasons.push_back(fmt::format("its output {} was changed", file.path));
+    }
   }
   return reasons;
 }

@@ -81,6 +81,8 @@ struct StepKind {
   bool books = false;
   // Tokens and FLOPs that an unfinished step has used, from its work folder, where no store knows them.
   Status (*used)(const std::string& work, ledger::CostRow& row, Env& env) = nullptr;
+  // Folders in the work folder that a change of options or inputs renames to NAME.before-N: unfinished work of hours.
+  std::vector<std::string> set_aside = {};
 };
 
 // All kinds; nullptr where `name` is none of them.

@@ -6,6 +6,7 @@
 #include "app/eval_files.h"
 #include "app/forecast.h"
 #include "app/steps.h"
+#include "base/folder.h"
 #include "base/hash.h"
 #include "base/options.h"
 #include "base/random.h"
@@ -36,7 +37,7 @@ Status ready_store(const CollectJob& job, const std::string& folder, Env& env) {
     int number = 1;
     while (env.exists(fmt::format("{}/before-{}", folder, number))) ++number;
     const std::string aside = fmt::format("{}/before-{}", folder, number);
-    RETORT_TRY(env.make_directories(aside));
+    RETORT_ASSIGN(const Folder held, Folder::hold(aside, "collect", env));
     // The store itself goes last: without its write-ahead log it would be older than it is.
     for (const char* name : {"teacher.jsonl", "collect.sqlite-shm", "collect.sqlite-wal", "collect.sqlite"}) {
       if (env.exists(folder + "/" + name)) RETORT_TRY(env.rename(folder + "/" + name, aside + "/" + name));

@@ -7,6 +7,7 @@
 #include "app/stamp.h"
 #include "app/steps.h"
 #include "app/train_files.h"
+#include "base/folder.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "ledger/cost_book.h"
@@ -26,6 +27,7 @@ std::string run_name(const StepContext& context) { return context.id + "/" + con
 
 // ---- train
 
+constexpr const char* kTrainingFolder = "model.training";  // below work/: checkpoints
 constexpr const char* kTrainFacts[] = {"train_log.jsonl", "train_report.json"};
 
 Status train_model(StepContext& context, const TrainJob& job, const std::string& out) {
@@ -43,7 +45,7 @@ Status train_model(StepContext& context, const TrainJob& job, const std::string&
 
 // Rows of the same run replace one another, so a step that was killed after booking may book again.
 Status book_training(const StepContext& context, const std::string& method) {
-  RETORT_ASSIGN(const Json report, read_train_report(context.out, context.env));
+  RETORT_ASSIGN(const Json report, read_train_report(context.work, context.env));
   std::vector<ledger::CostRow> rows(1);
   rows[0].stage = context.id;
   rows[0].run = run_name(context);
@@ -95,6 +97,22 @@ Status train_used(const std::string& work, ledger::CostRow& row, Env& env) {
   return {};
 }
 
+// The report and the log as output of the step, without run facts, so that equal runs have equal bytes.
+Status publish_report(const StepContext& context) {
+  RETORT_ASSIGN(Json report, read_train_report(context.work, context.env));
+  report.erase("run");
+  RETORT_TRY(context.env.write_file(context.out + "/train_report.json", report.dump(2) + "\n"));
+  RETORT_ASSIGN(const auto lines, open_lines(context.work + "/train_log.jsonl"));
+  RETORT_ASSIGN(const std::vector<std::string> rows, read_all(*lines));
+  std::string log;
+  for (const std::string& line : rows) {
+    RETORT_ASSIGN(Json row, parse_json(line));
+    row.erase("seconds");
+    log += to_text(row) + "\n";
+  }
+  return context.env.write_file(context.out + "/train_log.jsonl", log);
+}
+
 Status run_train(StepContext& context) {
   RETORT_ASSIGN(const TrainJob step, job_of<TrainJob>(context));
   Env& env = context.env;
@@ -103,24 +121,23 @@ Status run_train(StepContext& context) {
   if (!env.exists(model) || !env.exists(context.work + "/train_report.json")) {
     const bool reported =
         env.exists(unfinished + "/train_report.json") || env.exists(context.work + "/train_report.json");
-    const bool trained =
-        env.exists(unfinished) && reported && (step.options.method != "lora" || env.exists(unfinished + "/adapter"));
-    if (!trained) RETORT_TRY(train_model(context, step, unfinished));
-    // Run facts (seconds) stay out of the step's output, so that equal runs have equal bytes.
+    if (!env.exists(unfinished) || !reported) RETORT_TRY(train_model(context, step, unfinished));
     for (const char* name : kTrainFacts) {
       if (env.exists(unfinished + "/" + name)) {
         RETORT_ASSIGN(const std::string text, env.read_file(unfinished + "/" + name));
         RETORT_TRY(env.write_file(context.work + "/" + name, text));
       }
     }
-    for (const char* name : kTrainFacts) RETORT_TRY(env.remove_all(unfinished + "/" + name));
+    for (const char* name : kTrainFacts) RETORT_TRY(remove_made(unfinished + "/" + name, env));
     RETORT_TRY(env.rename(unfinished, model));
   }
   // Checkpoints, and what a kill left of writing the model (model.tmp-...).
   RETORT_ASSIGN(const std::vector<std::string> names, env.list_directory(context.work));
   for (const std::string& name : names) {
-    if (name.starts_with("model.")) RETORT_TRY(env.remove_all(context.work + "/" + name));
+    if (name == kTrainingFolder || name.starts_with("model.tmp-"))
+      RETORT_TRY(remove_made(context.work + "/" + name, env));
   }
+  RETORT_TRY(publish_report(context));
   return book_training(context, step.options.method);
 }
 
@@ -296,7 +313,8 @@ StepKind train_step() {
   kind.run = run_train;
   kind.books = true;
   kind.used = train_used;
-  kind.outputs = {"model"};
+  kind.set_aside = {kTrainingFolder};
+  kind.outputs = {"model", "train_report.json", "train_log.jsonl"};
   return kind;
 }
 

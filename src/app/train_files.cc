@@ -5,7 +5,7 @@
 
 #include "app/eval_files.h"
 #include "app/model_card.h"
-#include "app/stamp.h"
+#include "base/folder.h"
 #include "base/hash.h"
 #include "base/options.h"
 #include "model/model.h"
@@ -104,9 +104,7 @@ Status TrainJob::check(Env&) const {
 }
 
 Result<Json> read_train_report(const std::string& folder, Env& env) {
-  const std::string step = folder + "/" + kWorkFolder + "/train_report.json";
-  const std::string path = env.exists(step) ? step : folder + "/train_report.json";
-  RETORT_ASSIGN(const std::string text, env.read_file(path));
+  RETORT_ASSIGN(const std::string text, env.read_file(folder + "/train_report.json"));
   return parse_json(text);
 }
 
@@ -117,12 +115,17 @@ Result<train::Report> train_files(const TrainJob& job, const JobPlace& place, bo
     auto report = read_train_report(job.flops_of, env);
     if (!report.ok()) return within("`flops_of`", std::move(report).error());
     RETORT_ASSIGN(options.max_flops, get_double(*report, "flops", 0));
+    if (!(options.max_flops > 0))
+      return fail(Code::Invalid, "`flops_of`: {}/train_report.json names no `flops`; train that model anew",
+                  job.flops_of);
   }
   train::Task task;
   task.base = job.base;
   task.tokenizer = job.tokenizer;
   task.out = place.out;
   task.replace = replace;
+  // Held before hours of anything: of two trainings with one --out the second ends here.
+  RETORT_ASSIGN(const Folder workspace, train::hold_workspace(task, env));
   RETORT_ASSIGN(const Json provenance, model_provenance(options, task, job.examples, env));
   task.extra_files.emplace_back(kModelProvenance, provenance.dump(1) + "\n");
   RETORT_ASSIGN(const auto source, open_jsonl<Example>(job.examples));

@@ -31,7 +31,7 @@ struct TrainJob {
   Status check(Env& env) const;
 };
 
-// The report that a training left: in a recipe's step below its work folder, else beside the weights.
+// The report that a training left: in a step's folder (without run facts), or beside the weights.
 Result<Json> read_train_report(const std::string& folder, Env& env);
 
 // Writes the model into `place.out`, which must not be there unless `replace`. Errors: train::run's; Invalid where

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
@@ -197,6 +198,23 @@ class SystemEnv final : public Env {
     return {};
   }
 };
+
+}  // namespace
+
+Status Env::exchange(const std::string& a, const std::string& b) {
+  RETORT_TRY(claim_name(b));
+  if (::renameat2(AT_FDCWD, a.c_str(), AT_FDCWD, b.c_str(), RENAME_EXCHANGE) == 0) return sync_parent(b);
+  if (errno != EINVAL && errno != ENOSYS && errno != ENOTSUP) return os_error("write", b, errno);
+  const std::string aside = a + "-away";
+  RETORT_TRY(rename(b, aside));
+  if (Status moved = rename(a, b); !moved.ok()) {
+    (void)rename(aside, b);
+    return moved;
+  }
+  return rename(aside, a);
+}
+
+namespace {
 
 std::string format_utc(int64_t wall_us, const char* format) {
   const std::time_t seconds = static_cast<std::time_t>(wall_us / 1000000 - (wall_us % 1000000 < 0 ? 1 : 0));

@@ -44,7 +44,9 @@ class Env {
   // Entries' names (not paths), sorted bytewise.
   virtual Result<std::vector<std::string>> list_directory(const std::string& path) = 0;
   virtual Status rename(const std::string& from, const std::string& to) = 0;  // and syncs the folder of `to`
-  // Removes a file or a whole tree; absence is not an error.
+  // Puts two folders in each other's place: in one step where the file system can, else `b` is away for a moment.
+  virtual Status exchange(const std::string& a, const std::string& b);
+  // Removes a file or a whole tree, whoever made it (remove_made() of base/folder.h asks); absence is not an error.
   virtual Status remove_all(const std::string& path) = 0;
 };
 

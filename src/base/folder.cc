@@ -172,6 +172,20 @@ Result<Mark> parse_mark(std::string_view text, const std::string& path) {
   return mark;
 }
 
+// Removes what writes that were cut short left beside listed names, here and in marked folders below.
+Status sweep_at(const std::string& path, Env& env) {
+  const auto mark = read_mark(path);
+  if (!mark.ok()) return {};
+  RETORT_ASSIGN(const std::vector<std::string> names, names_in(path));
+  for (const std::string& name : names) {
+    const std::string at = path + "/" + name;
+    const auto info = look(at);
+    if (info && S_ISDIR(info->st_mode) && mark->lists(name)) RETORT_TRY(sweep_at(at, env));
+    if (info && S_ISREG(info->st_mode) && mark->entries.contains(cut_short(name))) RETORT_TRY(env.remove_all(at));
+  }
+  return {};
+}
+
 }  // namespace
 
 bool Mark::lists(const std::string& name) const {
@@ -196,12 +210,19 @@ struct Folder::Held {
 
   std::string at(const std::string& name) const { return path + "/" + name; }
 
+  // All of `lines` or, where the disk is full, none: a torn one would spoil the next.
   Status append(const std::string& lines) {
+    struct stat before{};
+    if (::fstat(mark_file.get(), &before) != 0) return os_error("read", at(kMarkName));
     std::string_view rest = lines;
     while (!rest.empty()) {
       const ssize_t n = ::write(mark_file.get(), rest.data(), rest.size());
       if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return os_error("write", at(kMarkName));
+      if (n < 0) {
+        Error error = os_error("write", at(kMarkName));
+        (void)!::ftruncate(mark_file.get(), before.st_size);
+        return error;
+      }
       rest.remove_prefix(static_cast<size_t>(n));
     }
     if (::fdatasync(mark_file.get()) != 0) return os_error("sync", at(kMarkName));
@@ -326,6 +347,7 @@ Result<std::shared_ptr<Folder::Held>> FolderAccess::open(const std::string& path
       RETORT_TRY(check_seals(*held));
       if (whole < text.size() && ::ftruncate(held->mark_file.get(), static_cast<off_t>(whole)) != 0)
         return os_error("write", path + "/" + kMarkName);
+      RETORT_TRY(sweep_at(path, env));
     }
     const std::lock_guard lock(mutex());
     all()[inode] = held;
@@ -337,8 +359,9 @@ Result<std::shared_ptr<Folder::Held>> FolderAccess::open(const std::string& path
 // Files that were moved or copied with the folder are sealed anew; changed ones are the user's.
 Status FolderAccess::check_seals(Held& held) {
   for (auto& [name, seal] : held.mark.entries) {
-    const auto info = seal ? look(held.at(name)) : std::nullopt;
-    if (!info) continue;
+    const auto info = look(held.at(name));
+    if (info && S_ISLNK(info->st_mode)) return is_link(held.at(name));
+    if (!info || !seal) continue;
     Seal now = facts_of(*info);
     if (same_facts(now, *seal)) continue;
     if (S_ISREG(info->st_mode) && now.size == seal->size) {
@@ -417,13 +440,6 @@ Status remove_below(const std::string& path, Env& env, const std::function<bool(
 }  // namespace
 
 Status Folder::survey() const { return walk(path(), "", nothing); }
-
-Status Folder::sweep() const {
-  return walk(path(), "", [&](const std::string& relative, bool folder) -> Status {
-    const std::string at = path() + "/" + relative;
-    return folder || cut_short(name_of(relative)).empty() ? Status() : held_->env.remove_all(at);
-  });
-}
 
 Status Folder::clear(const std::function<bool(const std::string&)>& keep) const {
   RETORT_TRY(survey());

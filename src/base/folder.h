@@ -40,6 +40,7 @@ class Folder {
 
   // Makes `path` (and the folders above it) where it is absent, takes it where it is empty or bears the mark of `by`,
   // and holds it as long as a copy of the result lives. A folder that this process holds already is the same one again.
+  // What writes that were cut short left in it, or in its marked folders below, is removed.
   // Errors: Invalid, with nothing changed, where it holds anything without a mark, is a link, was made by another verb,
   // or where a sealed file of it was changed since; Unavailable where another process holds it; Io.
   static Result<Folder> hold(const std::string& path, std::string_view by, Env& env);
@@ -49,8 +50,6 @@ class Folder {
 
   // Invalid, naming the first, where anything in it, or in folders below it, is not retort's.
   Status survey() const;
-  // Removes what writes that were cut short left, here and below.
-  Status sweep() const;
   // Removes everything but those for whose path below the folder `keep` is true, after a survey; drops all seals first.
   Status clear(const std::function<bool(const std::string& path)>& keep) const;
   // Notes files that are finished: path below the folder and hash; "" has it computed. From now on they count as the

@@ -1,9 +1,11 @@
 #include "model/hf_directory.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <map>
 
 #include "base/check.h"
+#include "base/folder.h"
 #include "model/gguf.h"
 #include "model/model.h"
 #include "model/safetensors.h"
@@ -16,6 +18,8 @@ namespace {
 // JSON as transformers writes it: indented by two, a newline at the end.
 std::string pretty(const Json& json) { return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"; }
 
+constexpr const char* kModelMark = "model";  // who made the folder, in its mark
+
 std::string salt(Env& env) {
   uint8_t bytes[6];
   env.random_bytes(bytes);
@@ -24,43 +28,40 @@ std::string salt(Env& env) {
   return text;
 }
 
+// What writers of this folder left that were killed: NAME.tmp-<salt> beside it, with a mark of ours and nobody in it.
+void sweep_beside(const std::string& directory, Env& env) {
+  const size_t slash = directory.rfind('/');
+  const std::string parent = slash == std::string::npos ? "." : slash == 0 ? "/" : directory.substr(0, slash);
+  const std::string start = directory.substr(slash == std::string::npos ? 0 : slash + 1) + ".tmp-";
+  const auto names = env.list_directory(parent);
+  if (!names.ok()) return;
+  for (const std::string& name : *names) {
+    if (!name.starts_with(start) || name.size() != start.size() + 12) continue;
+    const auto mark = read_mark(parent + "/" + name);
+    if (mark.ok() && mark->by == kModelMark) (void)remove_made(parent + "/" + name, env);
+  }
+}
+
 // Calls fill(folder) on a fresh folder beside `directory`, then puts it in place under its name. On any error the fresh
 // folder is removed and `directory` is as it was.
 template <class Fill>
 Status appear(const std::string& given, bool replace, Env& env, const Fill& fill) {
-  std::string directory = given;
-  while (directory.size() > 1 && directory.back() == '/') directory.pop_back();
-  if (directory.empty()) return fail(Code::Invalid, "the directory to write has no name");
+  const std::string directory = without_slash(given);
+  RETORT_TRY(check_replaceable(directory, replace, env));
   const bool there = env.exists(directory);
-  if (there) {
-    if (!env.is_directory(directory)) {
-      return fail(Code::Invalid, "cannot write a model to {}: a file is in the way; choose another name", directory);
-    }
-    RETORT_ASSIGN(const auto names, env.list_directory(directory));
-    if (!names.empty() && !replace) {
-      return fail(Code::Invalid, "cannot write a model to {}: the folder is not empty; choose another or remove it",
-                  directory);
-    }
-  }
-  if (const size_t slash = directory.rfind('/'); slash != std::string::npos && slash > 0) {
-    RETORT_TRY(env.make_directories(directory.substr(0, slash)));
-  }
-  const std::string id = salt(env), fresh = directory + ".tmp-" + id, old = directory + ".old-" + id;
+  sweep_beside(directory, env);
+  const std::string fresh = directory + ".tmp-" + salt(env);
   auto status = [&]() -> Status {
-    RETORT_TRY(env.make_directories(fresh));
+    RETORT_ASSIGN(const Folder held, Folder::hold(fresh, kModelMark, env));
     RETORT_TRY(fill(fresh));
-    if (there) RETORT_TRY(env.rename(directory, old));
-    if (auto moved = env.rename(fresh, directory); !moved.ok()) {
-      if (there) (void)env.rename(old, directory);
-      return moved;
-    }
-    return {};
+    return there ? env.exchange(fresh, directory) : env.rename(fresh, directory);
   }();
+  // The fresh one where something failed, else the old one.
   if (!status.ok()) {
-    (void)env.remove_all(fresh);
+    (void)remove_made(fresh, env);
     return status;
   }
-  return there ? env.remove_all(old) : Status();
+  return there ? remove_made(fresh, env) : Status();
 }
 
 Status check_tensors(const HfDirectory& content) {
@@ -122,7 +123,64 @@ Status write_weights(const std::string& folder, const HfDirectory& content, Env&
   return env.write_file(folder + "/model.safetensors.index.json", pretty(index));
 }
 
+Status fill_adapter(const std::string& directory, const PeftAdapter& adapter, Env& env) {
+  std::vector<NamedTensor> tensors;
+  std::vector<std::string> modules;
+  for (const auto& [module, a, b] : adapter.pairs) {
+    if (a.shape.size() != 2 || b.shape.size() != 2 || a.shape[0] != adapter.rank || b.shape[1] != adapter.rank) {
+      return fail(Code::Invalid, "cannot write an adapter to {}: `{}` has A {} and B {}, but the rank is {}", directory,
+                  module, shape_text(a.shape), shape_text(b.shape), adapter.rank);
+    }
+    tensors.push_back({"base_model.model." + module + ".lora_A.weight", a});
+    tensors.push_back({"base_model.model." + module + ".lora_B.weight", b});
+    const std::string last = module.substr(module.rfind('.') + 1);
+    if (std::find(modules.begin(), modules.end(), last) == modules.end()) modules.push_back(last);
+  }
+  if (modules.empty()) return fail(Code::Invalid, "cannot write an adapter to {}: it adapts nothing", directory);
+  std::sort(modules.begin(), modules.end());
+  const Json config = {
+      {"base_model_name_or_path", adapter.base_model},
+      {"bias", "none"},
+      {"fan_in_fan_out", false},
+      {"inference_mode", true},
+      {"init_lora_weights", true},
+      {"lora_alpha", adapter.alpha},
+      {"lora_dropout", adapter.dropout},
+      {"modules_to_save", nullptr},
+      {"peft_type", "LORA"},
+      {"r", adapter.rank},
+      {"target_modules", modules},
+      {"task_type", "CAUSAL_LM"},
+      {"use_dora", false},
+      {"use_rslora", false},
+  };
+  RETORT_TRY(write_safetensors(directory + "/adapter_model.safetensors", tensors, DType::F32, env));
+  return env.write_file(directory + "/adapter_config.json", pretty(config));
+}
+
 }  // namespace
+
+Status check_replaceable(const std::string& given, bool replace, Env& env) {
+  const std::string directory = without_slash(given);
+  if (directory.empty()) return fail(Code::Invalid, "the directory to write has no name");
+  if (std::error_code none; std::filesystem::is_symlink(directory, none)) {
+    return fail(Code::Invalid, "cannot write a model to {}: it is a symbolic link; give what it points to", directory);
+  }
+  if (!env.exists(directory)) return {};
+  if (!env.is_directory(directory)) {
+    return fail(Code::Invalid, "cannot write a model to {}: a file is in the way; choose another name", directory);
+  }
+  RETORT_ASSIGN(const auto names, env.list_directory(directory));
+  if (names.empty()) return {};
+  if (!replace) {
+    return fail(Code::Invalid,
+                "cannot write a model to {}: the folder is not empty; choose another, or allow its replacement "
+                "(--replace)",
+                directory);
+  }
+  RETORT_ASSIGN(const Folder held, Folder::hold(directory, kModelMark, env));
+  return held.survey();
+}
 
 TextFiles text_files(const Tokenizer& tokenizer, const std::string& chat_template) {
   return {tokenizer.to_json(), tokenizer.config_json(chat_template), chat_template};
@@ -160,6 +218,10 @@ Status write_hf_directory(const std::string& directory, const HfDirectory& conte
         {"generation_config.json", pretty(generation_config_json(content.config, content.generation))},
     };
     files.insert(files.end(), content.extra_files.begin(), content.extra_files.end());
+    if (content.adapter) {
+      RETORT_ASSIGN(const Folder held, Folder::hold(folder + "/adapter", kModelMark, env));
+      RETORT_TRY(fill_adapter(folder + "/adapter", *content.adapter, env));
+    }
     // Last, and through write_file(), which syncs the folder: with it the names of all files before are durable.
     files.emplace_back("config.json", pretty(config_json(content.config, content.dtype)));
     for (const auto& [name, bytes] : files) {
@@ -170,40 +232,7 @@ Status write_hf_directory(const std::string& directory, const HfDirectory& conte
 }
 
 Status write_peft_adapter(const std::string& directory, const PeftAdapter& adapter, bool replace, Env& env) {
-  std::vector<NamedTensor> tensors;
-  std::vector<std::string> modules;
-  for (const auto& [module, a, b] : adapter.pairs) {
-    if (a.shape.size() != 2 || b.shape.size() != 2 || a.shape[0] != adapter.rank || b.shape[1] != adapter.rank) {
-      return fail(Code::Invalid, "cannot write an adapter to {}: `{}` has A {} and B {}, but the rank is {}", directory,
-                  module, shape_text(a.shape), shape_text(b.shape), adapter.rank);
-    }
-    tensors.push_back({"base_model.model." + module + ".lora_A.weight", a});
-    tensors.push_back({"base_model.model." + module + ".lora_B.weight", b});
-    const std::string last = module.substr(module.rfind('.') + 1);
-    if (std::find(modules.begin(), modules.end(), last) == modules.end()) modules.push_back(last);
-  }
-  if (modules.empty()) return fail(Code::Invalid, "cannot write an adapter to {}: it adapts nothing", directory);
-  std::sort(modules.begin(), modules.end());
-  const Json config = {
-      {"base_model_name_or_path", adapter.base_model},
-      {"bias", "none"},
-      {"fan_in_fan_out", false},
-      {"inference_mode", true},
-      {"init_lora_weights", true},
-      {"lora_alpha", adapter.alpha},
-      {"lora_dropout", adapter.dropout},
-      {"modules_to_save", nullptr},
-      {"peft_type", "LORA"},
-      {"r", adapter.rank},
-      {"target_modules", modules},
-      {"task_type", "CAUSAL_LM"},
-      {"use_dora", false},
-      {"use_rslora", false},
-  };
-  return appear(directory, replace, env, [&](const std::string& folder) -> Status {
-    RETORT_TRY(write_safetensors(folder + "/adapter_model.safetensors", tensors, DType::F32, env));
-    return env.write_file(folder + "/adapter_config.json", pretty(config));
-  });
+  return appear(directory, replace, env, [&](const std::string& folder) { return fill_adapter(folder, adapter, env); });
 }
 
 }  // namespace retort::model

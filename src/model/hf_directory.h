@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -29,20 +30,6 @@ Result<TextFiles> text_files(const Model& model);
 // Of a tokenizer that was just trained; `chat_template` may be "".
 TextFiles text_files(const Tokenizer& tokenizer, const std::string& chat_template);
 
-struct HfDirectory {
-  Config config;
-  GenerationDefaults generation;
-  std::vector<NamedTensor> tensors;  // by Hugging Face names, any DType; checked against expected_tensors(config)
-  TextFiles text;
-  DType dtype = DType::F32;                                      // F32 or BF16: how weights are stored
-  int64_t max_shard_bytes = 5'000'000'000;                       // above it: shards and model.safetensors.index.json
-  std::vector<std::pair<std::string, std::string>> extra_files;  // name, bytes: README.md, provenance.json, ...
-};
-
-// Writes `directory`, which must not exist or be empty, unless `replace`: then the old one is moved aside and removed
-// after the new one is in place. Errors: Invalid, Io (nothing is left behind under `directory`).
-Status write_hf_directory(const std::string& directory, const HfDirectory& content, bool replace, Env& env);
-
 // A LoRA adapter: for each adapted matrix W [out, in] the factors A [rank, in] and B [out, rank] with
 // W' = W + alpha / rank * B A.
 struct PeftAdapter {
@@ -56,6 +43,25 @@ struct PeftAdapter {
   };
   std::vector<Pair> pairs;
 };
+struct HfDirectory {
+  Config config;
+  GenerationDefaults generation;
+  std::vector<NamedTensor> tensors;  // by Hugging Face names, any DType; checked against expected_tensors(config)
+  TextFiles text;
+  DType dtype = DType::F32;                                      // F32 or BF16: how weights are stored
+  int64_t max_shard_bytes = 5'000'000'000;                       // above it: shards and model.safetensors.index.json
+  std::vector<std::pair<std::string, std::string>> extra_files;  // name, bytes: README.md, provenance.json, ...
+  std::optional<PeftAdapter> adapter;                            // in adapter/, there as soon as the model is
+};
+
+// Writes `directory`, which must not exist or be empty, unless `replace` and it is one that retort wrote (it bears a
+// mark that lists all that lies there): then the two change places in one step and the old one is removed. Errors:
+// Invalid, Io (nothing is left behind under `directory`).
+Status write_hf_directory(const std::string& directory, const HfDirectory& content, bool replace, Env& env);
+
+// Whether a model may be written there, for those who would rather know before hours of work.
+Status check_replaceable(const std::string& directory, bool replace, Env& env);
+
 // adapter_config.json and adapter_model.safetensors (F32), as peft's PeftModel.from_pretrained reads them. `directory`
 // as above.
 Status write_peft_adapter(const std::string& directory, const PeftAdapter& adapter, bool replace, Env& env);

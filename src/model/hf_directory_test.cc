@@ -1,7 +1,11 @@
 #include "model/hf_directory.h"
 
+#include <atomic>
 #include <filesystem>
 #include <map>
+#include <thread>
+
+#include <unistd.h>
 
 #include <gtest/gtest.h>
 
@@ -47,6 +51,10 @@ class FailingEnv final : public Env {
   Status rename(const std::string& from, const std::string& to) override {
     RETORT_TRY(step(to));
     return real_.rename(from, to);
+  }
+  Status exchange(const std::string& a, const std::string& b) override {
+    RETORT_TRY(step(b));
+    return real_.exchange(a, b);
   }
   Status remove_all(const std::string& path) override { return real_.remove_all(path); }
 
@@ -176,14 +184,76 @@ TEST(HfDirectory, FailingAtEachStepLeavesOldOrNew) {
   EXPECT_EQ(files_of(path), new_files);
 }
 
-TEST(PeftAdapter, NamesAndShapes) {
-  const Folder folder("peft");
+PeftAdapter tiny_adapter() {
   PeftAdapter adapter;
   adapter.base_model = "base";
   adapter.rank = 2;
   adapter.alpha = 4;
   adapter.pairs.push_back({"model.layers.0.self_attn.q_proj", make_tensor({2, 3}, std::vector<float>(6, 1)),
                            make_tensor({5, 2}, std::vector<float>(10, 2))});
+  return adapter;
+}
+
+TEST(HfDirectory, AModelAndItsAdapterAppearTogether) {
+  const Folder folder("hf_adapter");
+  const std::string path = folder / "m";
+  HfDirectory content = tiny(true, 1);
+  content.adapter = tiny_adapter();
+  int failures = 0;
+  for (int at = 0; at < 1000 && !std::filesystem::exists(path); ++at, ++failures) {
+    FailingEnv env(at);
+    const auto status = write_hf_directory(path, content, false, env);
+    EXPECT_EQ(status.ok(), std::filesystem::exists(path));
+    EXPECT_EQ(*system_env().list_directory(folder.path.string()), std::vector<std::string>(status.ok() ? 1 : 0, "m"));
+  }
+  EXPECT_GT(failures, 20);
+  EXPECT_TRUE(std::filesystem::exists(path + "/adapter/adapter_model.safetensors"));
+}
+
+TEST(HfDirectory, OnlyWhatRetortWroteIsReplaced) {
+  const Folder folder("hf_foreign");
+  const std::string path = folder / "m", notes = path + "/notes.txt";
+  std::filesystem::create_directories(path);
+  fixture::write(notes, "mine");
+  for (int round = 0; round < 2; ++round) {  // a folder without a mark, then one that was written by us
+    const auto status = write_hf_directory(path, tiny(true, 1), true, system_env());
+    ASSERT_FALSE(status.ok());
+    EXPECT_NE(status.error().message.find("notes.txt"), std::string::npos) << status.error().message;
+    EXPECT_EQ(*system_env().read_file(notes), "mine");
+    std::filesystem::remove(notes);
+    ASSERT_TRUE(write_hf_directory(path, tiny(true, 1), true, system_env()).ok());
+    fixture::write(notes, "mine");
+  }
+  std::filesystem::create_directory_symlink(path, folder / "link");
+  EXPECT_FALSE(write_hf_directory(folder / "link", tiny(true, 1), true, system_env()).ok());
+  // What a killed writer left goes with the next; what only looks like it stays.
+  fixture::write(folder / "n.tmp-0123456789ab", "mine");
+  ASSERT_TRUE(write_hf_directory(folder / "n", tiny(true, 1), false, system_env()).ok());
+  std::filesystem::rename(folder / "n", folder / "n.tmp-ba9876543210");
+  ASSERT_TRUE(write_hf_directory(folder / "n", tiny(true, 1), false, system_env()).ok());
+  EXPECT_TRUE(std::filesystem::exists(folder / "n.tmp-0123456789ab"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "n.tmp-ba9876543210"));
+}
+
+TEST(HfDirectory, ReplacingLeavesNoMomentWithoutAModel) {
+  const Folder folder("hf_no_gap");
+  const std::string path = folder / "m", config = path + "/config.json";
+  ASSERT_TRUE(write_hf_directory(path, tiny(true, 1), false, system_env()).ok());
+  std::atomic<bool> done{false};
+  int64_t looks = 0, gaps = 0;
+  std::thread watcher([&] {
+    for (; !done; ++looks) gaps += ::access(config.c_str(), F_OK) != 0;
+  });
+  for (int i = 0; i < 30; ++i) EXPECT_TRUE(write_hf_directory(path, tiny(true, 2), true, system_env()).ok());
+  done = true;
+  watcher.join();
+  EXPECT_GT(looks, 0);
+  EXPECT_EQ(gaps, 0);
+}
+
+TEST(PeftAdapter, NamesAndShapes) {
+  const Folder folder("peft");
+  PeftAdapter adapter = tiny_adapter();
   const auto status = write_peft_adapter(folder / "a", adapter, false, system_env());
   ASSERT_TRUE(status.ok()) << status.error().message;
   const auto read = read_safetensors(folder / "a/adapter_model.safetensors");

@@ -8,6 +8,7 @@
 #include <unistd.h>
 #include <zstd.h>
 
+#include "base/folder.h"
 #include "record/parquet_lines.h"
 
 namespace retort {
@@ -120,7 +121,7 @@ class LineSource final : public Source<std::string> {
   bool done_ = false;
 };
 
-// Writes to `path`.part; a killed run leaves that file, and the next run overwrites it.
+// Writes to `path`.part; a killed run leaves that file, and the next run makes it anew.
 class LineSink final : public Sink<std::string> {
  public:
   LineSink(std::unique_ptr<AppendFile> file, std::string path, bool packed, Env& env)
@@ -136,7 +137,7 @@ class LineSink final : public Sink<std::string> {
   ~LineSink() override {
     ZSTD_freeCCtx(stream_);
     file_.reset();
-    if (!closed_) (void)env_.remove_all(path_ + ".part");
+    if (!closed_) (void)remove_made(path_ + ".part", env_);
   }
 
   Status put(const std::string& line) override {

@@ -4,6 +4,8 @@
 
 #include <sqlite3.h>
 
+#include "base/folder.h"
+
 namespace retort::store {
 namespace {
 
@@ -89,6 +91,10 @@ const std::string& Database::path() const { return *path_; }
 int64_t Database::last_insert_id() const { return sqlite3_last_insert_rowid(db_); }
 
 Result<Database> Database::open(const std::string& path, DatabaseOptions options) {
+  if (!options.read_only) {
+    RETORT_ASSIGN(const bool held, claim_name(path));
+    (void)held;
+  }
   sqlite3* raw = nullptr;
   const int mode = options.read_only ? SQLITE_OPEN_READONLY : SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE;
   const int code = sqlite3_open_v2(path.c_str(), &raw, mode | SQLITE_OPEN_NOMUTEX, nullptr);

@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "base/hash.h"
+#include "base/mapped_file.h"
 
 namespace retort::train {
 namespace {
@@ -48,10 +49,28 @@ Status decode(const Json& json, LogRow& out) {
   return {};
 }
 
+Json encode(const std::vector<Threads>& threads) {
+  Json rows = Json::array();
+  for (const Threads& t : threads) rows.push_back({{"after_step", t.step}, {"threads", t.count}});
+  return rows;
+}
+
+Status decode(const Json& json, std::vector<Threads>& out) {
+  const Json* rows = find(json, "threads");
+  if (rows == nullptr || !rows->is_array()) return fail(Code::Corrupt, "its header has no threads");
+  for (const Json& row : *rows) {
+    Threads& t = out.emplace_back();
+    RETORT_ASSIGN(t.step, need_int(row, "after_step"));
+    RETORT_ASSIGN(t.count, need_int(row, "threads"));
+  }
+  return {};
+}
+
 Status write_checkpoint(const std::string& path, const Journal& journal, const State& state, Env& env) {
   Json log = Json::array();
   for (const LogRow& row : journal.log) log.push_back(encode(row));
-  const std::string header = to_text(Json{{"fingerprint", journal.fingerprint}, {"log", std::move(log)}});
+  const std::string header = to_text(
+      Json{{"fingerprint", journal.fingerprint}, {"threads", encode(journal.threads)}, {"log", std::move(log)}});
   std::string fixed(kMagic);
   put<uint32_t>(fixed, kCheckpointVersion);
   put<uint32_t>(fixed, 0);
@@ -74,24 +93,23 @@ Status write_checkpoint(const std::string& path, const Journal& journal, const S
   return env.rename(temporary, path);
 }
 
-Result<Journal> read_checkpoint(const std::string& path, const std::string& fingerprint, const State& state, Env& env) {
-  RETORT_ASSIGN(const std::string bytes, env.read_file(path));
-  const auto corrupt = [&](std::string_view what) {
-    return fail(Code::Corrupt, "checkpoint {}: {}; delete it to go on from an older one", path, what);
-  };
+Result<Journal> read_checkpoint(const std::string& path, const std::string& fingerprint, const State& state) {
+  RETORT_ASSIGN(const auto file, MappedFile::open(path));
+  const std::string_view bytes = file->bytes();
+  const auto corrupt = [&](std::string_view what) { return fail(Code::Corrupt, "checkpoint {}: {}", path, what); };
   if (bytes.size() < kFixed + kDigest || !bytes.starts_with(kMagic)) return corrupt("it is cut short or no checkpoint");
   if (const auto version = get<uint32_t>(bytes, 8); version != kCheckpointVersion)
     return fail(Code::Invalid,
-                "checkpoint {} is of version {}, this program writes {}; start anew or use the other program", path,
-                version, kCheckpointVersion);
+                "checkpoint {} is of version {}, this program reads and writes {}; the program that wrote it can go on "
+                "from it",
+                path, version, kCheckpointVersion);
   const auto header_size = get<uint64_t>(bytes, 16), floats = get<uint64_t>(bytes, 24);
   const uint64_t body = bytes.size() - kFixed - kDigest;
   if (header_size > body || floats > body / 12 || header_size + floats * 12 != body)
     return corrupt("its sizes contradict its length");
-  if (sha256(std::string_view(bytes).substr(0, bytes.size() - kDigest)) !=
-      std::string_view(bytes).substr(bytes.size() - kDigest))
+  if (sha256(bytes.substr(0, bytes.size() - kDigest)) != bytes.substr(bytes.size() - kDigest))
     return corrupt("its checksum does not match");
-  auto header = parse_json(std::string_view(bytes).substr(kFixed, header_size));
+  auto header = parse_json(bytes.substr(kFixed, header_size));
   if (!header.ok()) return corrupt(header.error().message);
 
   Journal journal;
@@ -101,6 +119,7 @@ Result<Journal> read_checkpoint(const std::string& path, const std::string& fing
   if (journal.fingerprint != fingerprint)
     return fail(Code::Invalid, "checkpoint {} belongs to a run with other options, examples or base", path);
   if (floats != state.weights.size()) return corrupt("it holds another number of weights");
+  if (const Status read = decode(*header, journal.threads); !read.ok()) return corrupt(read.error().message);
   const Json* log = find(*header, "log");
   if (log == nullptr || !log->is_array()) return corrupt("its header has no log");
   for (const Json& row : *log) {

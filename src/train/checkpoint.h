@@ -1,7 +1,7 @@
 // Checkpoint: everything a training run needs to go on as if it had not stopped, in one file that is there whole or not
-// at all. Layout (little-endian): "RTRTCKPT", u32 version, u32 zero, u64 header bytes, u64 floats n, header (JSON),
-// then n floats each of weights, first moments, second moments, then SHA-256 of all before it in 64 hex digits.
-// Non-goal: the model to be used (that is the Hugging Face directory).
+// at all, and mapped where it is read. Layout (little-endian): "RTRTCKPT", u32 version, u32 zero, u64 header bytes, u64
+// floats n, header (JSON), then n floats each of weights, first moments, second moments, then SHA-256 of all before it
+// in 64 hex digits. Non-goal: the model to be used (that is the Hugging Face directory).
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace retort::train {
 
-inline constexpr uint32_t kCheckpointVersion = 1;
+inline constexpr uint32_t kCheckpointVersion = 2;  // 2: the thread count is in the header, not in the fingerprint
 
 // One line of the training log: the state after a step.
 struct LogRow {
@@ -32,10 +32,21 @@ struct LogRow {
 Json encode(const LogRow& row);
 Status decode(const Json& json, LogRow& out);
 
+// A count of threads, in force from the step after `step` on. Sums may be rounded otherwise under another count.
+struct Threads {
+  int64_t step = 0;
+  int64_t count = 0;
+};
+
 struct Journal {
   std::string fingerprint;  // of options, data and base: what must be equal for a resume to make sense
+  std::vector<Threads> threads;
   std::vector<LogRow> log;  // one a step done; its size is the cursor into the plan
 };
+
+Json encode(const std::vector<Threads>& threads);
+// From the member `threads` of `json`.
+Status decode(const Json& json, std::vector<Threads>& out);
 
 struct State {
   std::span<float> weights, first, second;  // of equal size
@@ -45,7 +56,7 @@ struct State {
 Status write_checkpoint(const std::string& path, const Journal& journal, const State& state, Env& env);
 // Reads into `state`, whose sizes must fit. Errors: Corrupt (naming what does not fit), Invalid (another version or
 // another fingerprint; `state` is then unchanged), Io.
-Result<Journal> read_checkpoint(const std::string& path, const std::string& fingerprint, const State& state, Env& env);
+Result<Journal> read_checkpoint(const std::string& path, const std::string& fingerprint, const State& state);
 
 // "checkpoint-00000012.bin" and back; nullopt for other names.
 std::string checkpoint_name(int64_t step);

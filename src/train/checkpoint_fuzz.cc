@@ -11,12 +11,12 @@ constexpr size_t kFloats = 3;
 
 std::string body() {
   const std::string header =
-      R"({"fingerprint":"f","log":[{"step":1,"loss":2.5,"lr":0.001,"grad_norm":1.0,"tokens":9,"targets":4,"flops":1e9,"seconds":0.1}]})";
+      R"({"fingerprint":"f","threads":[{"after_step":0,"threads":2}],"log":[{"step":1,"loss":2.5,"lr":0.001,"grad_norm":1.0,"tokens":9,"targets":4,"flops":1e9,"seconds":0.1}]})";
   std::string out = "RTRTCKPT";
   const auto number = [&](uint64_t value, int bytes) {
     for (int i = 0; i < bytes; ++i) out += static_cast<char>(value >> (8 * i));
   };
-  number(1, 4);
+  number(2, 4);
   number(0, 4);
   number(header.size(), 8);
   number(kFloats, 8);
@@ -26,7 +26,7 @@ std::string body() {
 bool read(const std::string& path) {
   using namespace retort;
   std::vector<float> weights(kFloats, 7.0f), first(kFloats, 7.0f), second(kFloats, 7.0f);
-  const auto journal = train::read_checkpoint(path, "f", {weights, first, second}, system_env());
+  const auto journal = train::read_checkpoint(path, "f", {weights, first, second});
   if (journal.ok()) return true;
   fuzz::check_refusal(journal.error());
   RETORT_CHECK(journal.error().message.find(path) != std::string::npos);

@@ -69,6 +69,26 @@ Result<std::vector<Sample>> make_samples(const std::vector<Example>& examples, c
   return samples;
 }
 
+Status check_plan(const std::vector<Sample>& samples, const Options& options, const Shape& shape,
+                  const LoraShape& lora) {
+  const double per_epoch = std::ceil(static_cast<double>(samples.size()) / static_cast<double>(options.batch_size));
+  const auto bound = [](double steps, std::string_view name, const auto& value) -> Status {
+    if (steps <= static_cast<double>(kMostSteps)) return {};
+    return fail(Code::Invalid, "{} {} means {:.3g} steps, more than the {} that a training may have; lower it", name,
+                value, steps, kMostSteps);
+  };
+  double flops = 0;  // of one epoch
+  for (const Sample& sample : samples)
+    flops += training_flops(shape, lora, static_cast<int64_t>(sample.ids.size()), sample.targets());
+  const Status by_steps = bound(static_cast<double>(options.max_steps), "max_steps", options.max_steps);
+  const Status by_flops = bound(options.max_flops / flops * per_epoch, "max_flops", options.max_flops);
+  // Where both are given, the smaller one ends the training.
+  if (options.max_steps > 0 && options.max_flops > 0) return by_steps.ok() || by_flops.ok() ? Status() : by_steps;
+  if (options.max_steps > 0) return by_steps;
+  if (options.max_flops > 0) return by_flops;
+  return bound(options.epochs * per_epoch, "epochs", options.epochs);
+}
+
 Plan::Plan(std::vector<Sample> samples, const Options& options, const Shape& shape, const LoraShape& lora)
     : samples_(std::move(samples)),
       batch_size_(options.batch_size),

@@ -60,13 +60,17 @@ struct Step {
   double flops = 0;
 };
 
-// Steps that a training may have. More is a slip of the keyboard: on one machine a million are months.
+// Invalid, naming the option to lower, where a plan for `options` would have more steps than kMostSteps: each is kept
+// in memory and in every checkpoint's log, so a longer plan is a mistyped
+// one: on one machine a million are months.
 inline constexpr int64_t kMostSteps = 1'000'000;
+Status check_plan(const std::vector<Sample>& samples, const Options& options, const Shape& shape,
+                  const LoraShape& lora);
 
 // The steps of a whole run: each epoch is a new permutation of the samples (seeded by seed and epoch), cut into batches
 // of batch_size (the last of an epoch may be smaller), each batch into micro-batches of at most micro_tokens tokens (a
 // longer sample is alone). Ends after max_steps, or before max_flops would be passed (at least one step), or after
-// `epochs` (a fraction takes that share of the last permutation).
+// `epochs` (a fraction takes that share of the last permutation). Precondition: check_plan() passed.
 class Plan {
  public:
   Plan(std::vector<Sample> samples, const Options& options, const Shape& shape, const LoraShape& lora);

@@ -135,7 +135,8 @@ struct Options {
     v("scratch", scratch, "");
     v("micro_tokens", micro_tokens,
       "tokens that pass through the model at once; changes memory and speed, and results by rounding only", {.low = 1});
-    v("threads", threads, "0: all that this process may use", {.low = 0, .high = 4096});
+    v("threads", threads, "0: all that this process may use; changes results by rounding only",
+      {.low = 0, .high = 4096});
     v("checkpoint", checkpoint, "");
   }
 };

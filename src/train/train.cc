@@ -15,6 +15,7 @@
 namespace retort::train {
 namespace {
 
+constexpr const char* kTrainMark = "train";  // who made the folder, in its mark
 constexpr int kDefaultLength = 2048;
 constexpr double kScratchLr = 2e-3, kFullLr = 5e-5, kLoraLr = 3e-4;
 
@@ -23,12 +24,12 @@ double peak_lr(const Options& o, const Task& task) {
   return task.base.empty() ? kScratchLr : o.method == "lora" ? kLoraLr : kFullLr;
 }
 
-// What a resumed run must share with the one that wrote the checkpoint.
-std::string fingerprint(const Options& options, const Student& student, const std::vector<Sample>& samples,
-                        int threads) {
+// What a resumed run must share with the one that wrote the checkpoint. The count of threads is none of it: it changes
+// roundings at most, and a machine that is given fewer cores must be able to go on.
+std::string fingerprint(const Options& options, const Student& student, const std::vector<Sample>& samples) {
   Options same = options;
   same.checkpoint = {};
-  same.threads = threads;
+  same.threads = 0;
   Sha256 hash;
   hash.update(options_hash(same));
   hash.update(student.fingerprint);
@@ -56,31 +57,40 @@ std::string log_text(const std::vector<LogRow>& log) {
   return text;
 }
 
-// The folder beside `out` with checkpoints, the log and the record of lost work.
+// The folder beside `out` with checkpoints, the log and the record of lost work. Held from its making to its end.
 class Workspace {
  public:
-  Workspace(std::string folder, Env& env) : folder_(std::move(folder)), env_(env) {}
+  Workspace(Folder held, Env& env) : held_(std::move(held)), env_(env) {}
 
-  // The newest checkpoint that fits, or an empty Journal; counts what the log shows beyond it as lost.
+  // The newest checkpoint that fits, or an empty Journal; counts what the log shows beyond it as lost. Checkpoints of
+  // other options, examples or versions are somebody's hours of work: the whole folder is set aside, nothing goes.
   Result<Journal> open(const std::string& fingerprint, const State& state) {
-    RETORT_TRY(env_.make_directories(folder_));
-    RETORT_ASSIGN(const auto names, env_.list_directory(folder_));
+    RETORT_ASSIGN(const auto names, env_.list_directory(held_.path()));
     Journal journal;
     journal.fingerprint = fingerprint;
+    std::vector<std::string> unfit;
     bool foreign = false;
     for (auto name = names.rbegin(); name != names.rend() && journal.log.empty(); ++name) {
       if (!checkpoint_step(*name)) continue;
-      auto read = read_checkpoint(path(*name), fingerprint, state, env_);
+      auto read = read_checkpoint(path(*name), fingerprint, state);
       if (read.ok()) {
         journal = std::move(*read);
-      } else {
+      } else if (read.error().code == Code::Invalid || read.error().code == Code::Corrupt) {
         foreign = foreign || read.error().code == Code::Invalid;
+        unfit.push_back(*name);
         log::warn("not used: {}", read.error().message);
+      } else {
+        return std::move(read).error();
       }
     }
     if (foreign && journal.log.empty()) {
-      RETORT_TRY(env_.remove_all(folder_));
-      RETORT_TRY(env_.make_directories(folder_));
+      const std::string folder = held_.path();
+      RETORT_ASSIGN(const std::string aside, held_.set_aside());
+      RETORT_ASSIGN(held_, Folder::hold(folder, kTrainMark, env_));
+      log::warn("training begins anew; the checkpoints that do not fit are in {}", aside);
+    } else {
+      // Out of the way of those to come, which are fewer steps on.
+      for (const std::string& name : unfit) RETORT_TRY(env_.rename(path(name), path(name + ".unfit")));
     }
     RETORT_TRY(count_lost(static_cast<int64_t>(journal.log.size())));
     RETORT_TRY(env_.write_file(path("log.jsonl"), log_text(journal.log)));
@@ -92,17 +102,19 @@ class Workspace {
 
   Status save(const Journal& journal, const State& state, int keep) {
     RETORT_TRY(write_checkpoint(path(checkpoint_name(static_cast<int64_t>(journal.log.size()))), journal, state, env_));
-    RETORT_ASSIGN(const auto names, env_.list_directory(folder_));
+    RETORT_ASSIGN(const auto names, env_.list_directory(held_.path()));
     int seen = 0;
     for (auto name = names.rbegin(); name != names.rend(); ++name)
-      if (checkpoint_step(*name) && ++seen > std::max(1, keep)) RETORT_TRY(env_.remove_all(path(*name)));
+      if (checkpoint_step(*name) && ++seen > std::max(1, keep)) RETORT_TRY(remove_made(path(*name), env_));
     return {};
   }
 
-  std::string path(const std::string& name) const { return folder_ + "/" + name; }
-  Status remove() {
+  std::string path(const std::string& name) const { return held_.path() + "/" + name; }
+  // The model is in place: what keeps the folder from going is worth no failure.
+  void remove() {
     log_.reset();
-    return env_.remove_all(folder_);
+    if (const Status gone = remove_made(held_.path(), env_); !gone.ok())
+      log::warn("{} stays: {}", held_.path(), gone.error().message);
   }
   int64_t lost_steps = 0, lost_tokens = 0;
   double lost_flops = 0, lost_seconds = 0;
@@ -139,7 +151,7 @@ class Workspace {
     }
   }
 
-  std::string folder_;
+  Folder held_;
   Env& env_;
   std::unique_ptr<AppendFile> log_;
 };
@@ -265,6 +277,12 @@ void sum_up(Report& report) {
 
 }  // namespace
 
+Result<Folder> hold_workspace(const Task& task, Env& env) {
+  const std::string out = without_slash(task.out);
+  if (out.empty()) return fail(Code::Invalid, "no output directory; name one");
+  return Folder::hold(out + ".training", kTrainMark, env);
+}
+
 Status check(const Options& o) {
   RETORT_TRY(check_options(o));
   RETORT_TRY(chat_settings(o));
@@ -290,6 +308,7 @@ Json encode(const Report& r) {
           {"run",
            {{"seconds", r.seconds},
             {"resumed_from", r.resumed_from},
+            {"threads", encode(r.threads)},
             {"lost_steps", r.lost_steps},
             {"lost_tokens", r.lost_tokens},
             {"lost_flops", r.lost_flops},
@@ -300,11 +319,13 @@ Result<Report> run(const Options& given, const Task& task, Source<Example>& sour
                    const std::function<void(const Snapshot&)>& watch, Env& env, const Cancel& cancel) {
   RETORT_TRY(check(given));
   Options options = given;
-  if (task.out.empty()) return fail(Code::Invalid, "no output directory; name one");
-  std::string out = task.out;
-  while (out.size() > 1 && out.back() == '/') out.pop_back();
+  const std::string out = without_slash(task.out);
+  RETORT_ASSIGN(Folder held, hold_workspace(task, env));
+  RETORT_TRY(held.survey());
+  Workspace workspace(std::move(held), env);
   if (env.exists(out) && !task.replace)
     return fail(Code::Invalid, "{} exists; choose another directory or allow its replacement", out);
+  RETORT_TRY(model::check_replaceable(out, task.replace, env));
   const bool lora = options.method == "lora";
   if (lora && task.base.empty()) return fail(Code::Invalid, "method lora needs a base model; give one or choose full");
 
@@ -327,7 +348,8 @@ Result<Report> run(const Options& given, const Task& task, Source<Example>& sour
   if (lora) spec.lora = {options.lora.rank, options.lora.alpha, options.lora.targets};
   if (lora && options.lora.rank < 1) return fail(Code::Invalid, "lora.rank {} must be 1 or more", options.lora.rank);
   spec.threads = options.threads > 0 ? options.threads : available_threads();
-  const std::string mark = fingerprint(options, student, samples, spec.threads);
+  const std::string mark = fingerprint(options, student, samples);
+  const int threads = spec.threads;
   const Shape model_shape = spec.shape;
   const LoraShape lora_shape = spec.lora;
   std::vector<float> frozen;
@@ -338,35 +360,36 @@ Result<Report> run(const Options& given, const Task& task, Source<Example>& sour
   report.trained_parameters = backend->layout().size;
   if (lora) start_adapters(backend->part(Part::Weights), backend->layout(), options.seed);
 
+  RETORT_TRY(check_plan(samples, options, model_shape, lora_shape));
   Plan plan(std::move(samples), options, model_shape, lora_shape);
-  if (plan.steps() > kMostSteps)
-    return fail(Code::Invalid, "that is more than {} steps; lower `epochs`, `max_steps` or `max_flops`", kMostSteps);
-  Workspace workspace(out + ".training", env);
   RETORT_ASSIGN(Journal journal, workspace.open(mark, {backend->part(Part::Weights), backend->part(Part::FirstMoment),
                                                        backend->part(Part::SecondMoment)}));
   report.resumed_from = static_cast<int64_t>(journal.log.size());
+  if (journal.threads.empty() || journal.threads.back().count != threads) {
+    if (!journal.threads.empty())
+      log::info("goes on with {} threads where {} were before: sums may be rounded otherwise from step {} on", threads,
+                journal.threads.back().count, journal.log.size() + 1);
+    journal.threads.push_back({report.resumed_from, threads});
+  }
   Loop loop(options, peak_lr(options, task), plan, *backend, workspace, journal, env, cancel);
   RETORT_TRY(loop.run(watch));
 
   report.log = std::move(journal.log);
+  report.threads = std::move(journal.threads);
   report.lost_steps = workspace.lost_steps;
   report.lost_tokens = workspace.lost_tokens;
   report.lost_flops = workspace.lost_flops;
   report.lost_seconds = workspace.lost_seconds;
   sum_up(report);
   const std::span<const float> trained = backend->part(Part::Weights);
-  const std::string adapter_path = workspace.path("adapter");
-  if (lora) {
-    RETORT_TRY(write_peft_adapter(adapter_path, adapter(model_shape, lora_shape, trained, task.base), true, env));
-    merge(frozen, model_shape, trained, lora_shape);
-  }
+  if (lora) merge(frozen, model_shape, trained, lora_shape);
   model::HfDirectory content = directory(student, lora ? std::span<const float>(frozen) : trained);
+  if (lora) content.adapter = adapter(model_shape, lora_shape, trained, task.base);
   content.extra_files = task.extra_files;
   content.extra_files.emplace_back("train_log.jsonl", log_text(report.log));
   content.extra_files.emplace_back("train_report.json", encode(report).dump(2) + "\n");
   RETORT_TRY(write_hf_directory(out, content, task.replace, env));
-  if (lora) RETORT_TRY(env.rename(adapter_path, out + "/adapter"));
-  RETORT_TRY(workspace.remove());
+  workspace.remove();
   return report;
 }
 

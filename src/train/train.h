@@ -9,6 +9,7 @@
 
 #include "base/cancel.h"
 #include "base/env.h"
+#include "base/folder.h"
 #include "base/result.h"
 #include "record/example.h"
 #include "record/stream.h"
@@ -22,7 +23,7 @@ struct Task {
   std::string base;       // the model to start from; "": from scratch
   std::string tokenizer;  // from scratch: whose tokenizer to use; "": one learned from the examples
   std::string out;        // the directory to write; <out>.training holds checkpoints and the log until it is there
-  bool replace = false;   // an existing `out` may be replaced
+  bool replace = false;   // an existing `out` may be replaced, where retort wrote it
   std::vector<std::pair<std::string, std::string>> extra_files;  // name, bytes: put beside the weights
 };
 
@@ -35,6 +36,7 @@ struct Report {
   double first_loss = 0, last_loss = 0;  // last: mean over the last tenth of the steps, weighted by tokens
   DataSummary data;
   int64_t resumed_from = 0;  // step, 0 where this run began anew
+  std::vector<Threads> threads;
   // Work that an interruption threw away: done after the last checkpoint.
   int64_t lost_steps = 0;
   int64_t lost_tokens = 0;
@@ -55,6 +57,9 @@ struct Snapshot {
 // on). `watch` (may be empty) is called after each step.
 Result<Report> run(const Options& options, const Task& task, Source<Example>& examples,
                    const std::function<void(const Snapshot&)>& watch, Env& env, const Cancel& cancel);
+
+// <out>.training, held: run() holds it too. Errors: Folder::hold's.
+Result<Folder> hold_workspace(const Task& task, Env& env);
 
 // Invalid, naming the option and its value, where an option is out of range.
 Status check(const Options& options);
