@@ -324,7 +324,8 @@ def test_resumed_on_another_count_of_threads(made, tmp_path):
 
 def test_checkpoints_of_another_training_are_set_aside(made, tmp_path):
     out, work = tmp_path / "out", tmp_path / "out.training"
-    kill(start(training(made, out), work / "log.jsonl", 5))
+    this = shortened(training(made, out), 40)
+    kill(start(this, work / "log.jsonl", 5))
     first = tree(work)
     assert any(name.startswith("checkpoint-") for name in first)
     other = shortened(training(made, out, "--seed", 9), 3)
@@ -343,7 +344,7 @@ def test_checkpoints_of_another_training_are_set_aside(made, tmp_path):
     shutil.rmtree(out)
     (aside / newest.name).write_bytes(whole)
     aside.rename(work)
-    report = json.loads(retort(*training(made, out), "--json").stdout)
+    report = json.loads(retort(*this, "--json").stdout)
     assert report["run"]["resumed_from"] == int(newest.name[11:19])
 
 

@@ -64,12 +64,13 @@ def progress(out, step):
 
 
 def output_bytes(out):
-    """Everything that a run promises to be equal: all files of all steps but their work folders, and their stamps."""
+    """Everything that a run promises to be equal: all files of all steps but their work folders and marks, and their
+    stamps."""
     files = {}
     for step in STEPS:
         for path in sorted((out / step).rglob("*")):
             inside = path.relative_to(out / step)
-            if path.is_file() and inside.parts[0] != "work" and inside.name != "stamp.json":
+            if path.is_file() and inside.parts[0] != "work" and str(inside) not in ("stamp.json", ".retort"):
                 files[f"{step}/{inside}"] = path.read_bytes()
         stamp = json.loads((out / step / "stamp.json").read_text())
         assert stamp.pop("seconds") >= 0
