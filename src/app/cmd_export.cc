@@ -99,7 +99,7 @@ Command export_command() {
                 ->capture_default_str();
             cli.add_option("--summary", state->summaries, "summary.json of `retort eval`, for the card; may come again")
                 ->type_name("FILE");
-            cli.add_flag("--replace", state->replace, "put the new folder in place of an old one");
+            cli.add_flag("--replace", state->replace, "put the new folder in place of an old one that retort wrote");
             return [state] { return run(*state); };
           }};
 }

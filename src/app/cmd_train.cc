@@ -53,7 +53,7 @@ Command train_command() {
         cli.add_option("--out", *out, "the Hugging Face directory to write; stopped, the same command goes on")
             ->required()
             ->type_name("DIR");
-        cli.add_flag("--replace", *replace, "replace an existing --out");
+        cli.add_flag("--replace", *replace, "replace an existing --out, where retort wrote all that is in it");
         cli.add_flag("--json", *json, "the report as one JSON object");
         const JobFlags<TrainJob> flags(cli);
         return flags.run([=](const TrainJob& job) -> Result<int> { return train_with(job, *out, *replace, *json); });
