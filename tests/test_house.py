@@ -65,7 +65,8 @@ def tree(root, files):
 
 # For each rule of lint.BANNED, in its order, a line that breaks it.
 BANNED = ["#include <ATen/ATen.h>", "auto x = torch::nn::Linear(1, 2);", "#include <arrow/api.h>", 'const char* home = getenv("HOME");',
-          "// TO" + "DO: later", 'printf("x");', 'void* h = dlopen("x.so", 1);', "std::exit(1);", "using namespace std;"]
+          "// TO" + "DO: later", 'printf("x");', 'void* h = dlopen("x.so", 1);', "env.remove_all(path);",
+          "std::exit(1);", "using namespace std;"]
 
 
 def test_lint_catches_every_banned_pattern(tmp_path):
