@@ -21,9 +21,8 @@ struct Job {
   Request request;
   Callbacks callbacks;
   Cancel cancel;
-  Status refused;  // told from the generator's thread
   FakeAnswer script;
-  std::optional<Error> refused;
+  std::optional<Error> refused;  // told from the generator's thread
   std::vector<ThinkSplitter> splitters;
   std::vector<std::string> rest;  // what is still to say, by choice
   Reply reply;
@@ -107,10 +106,6 @@ struct FakeGenerator::State {
 
   // One token of each choice, or as disorder has it. True where the request ended; its result is then in `result`.
   bool advance(Job& job, Result<Reply>& result) {
-    if (!job.refused.ok()) {
-      result = job.refused.error();
-      return true;
-    }
     if (job.cancel.requested()) {
       ++cancelled;
       result = fail(Code::Cancelled, "cancelled after {} tokens", job.reply.usage.completion_tokens);
