@@ -31,10 +31,14 @@ Status each_reference(std::string_view text, const std::function<Status(size_t, 
   return {};
 }
 
-// Fills in values of `set` and notes references to steps.
+// Text that the references of a recipe may be filled in with, all together.
+constexpr size_t kMaxFilled = 64 << 20;
+
+// Fills in values of `set` and notes references to steps. `filled` counts over all of a recipe's fillers.
 class Filler {
  public:
-  Filler(const Json& set, std::vector<std::string> ids) : set_(set), ids_(std::move(ids)) {}
+  Filler(const Json& set, std::vector<std::string> ids, size_t& filled)
+      : set_(set), ids_(std::move(ids)), filled_(filled) {}
 
   Status fill(Json& value, const std::string& where) {
     if (value.is_object() || value.is_array()) {
@@ -56,8 +60,13 @@ class Filler {
           whole = true;
           whole_value = *given;
         }
+        const std::string value_text = given->is_string() ? given->get<std::string>() : to_text(*given);
+        filled_ += value_text.size();
+        if (filled_ > kMaxFilled)
+          return fail(Code::Limit, "{}: with `${{{}}}` the values of `set` fill in more than {} bytes", where, name,
+                      kMaxFilled);
         out += text.substr(copied, begin - copied);
-        out += given->is_string() ? given->get<std::string>() : to_text(*given);
+        out += value_text;
         copied = begin + length;
         return {};
       }
@@ -83,6 +92,7 @@ class Filler {
  private:
   const Json& set_;
   std::vector<std::string> ids_;
+  size_t& filled_;
 };
 
 Status order_steps(std::vector<Step>& steps) {
@@ -114,7 +124,7 @@ Status order_steps(std::vector<Step>& steps) {
 }  // namespace
 
 Result<Recipe> read_recipe(const std::string& path, const std::vector<std::string>& sets, Env& env) {
-  RETORT_ASSIGN(const std::string text, env.read_file(path));
+  RETORT_ASSIGN(const std::string text, read_file(env, path, kMaxSmallFile));
   auto parsed = parse_yaml(text);
   if (!parsed.ok()) return within(path, std::move(parsed).error());
   Json root = *parsed;
@@ -173,6 +183,7 @@ Result<Recipe> read_recipe(const std::string& path, const std::vector<std::strin
         RETORT_TRY(apply_set(steps[id], set.substr(dot + 1), SetAs::Yaml));
       }
     }
+    size_t filled = 0;
     for (auto& [id, body] : steps.items()) {
       Step step;
       step.id = id;
@@ -181,7 +192,7 @@ Result<Recipe> read_recipe(const std::string& path, const std::vector<std::strin
       step.kind = *kind;
       step.options = body;
       step.options.erase("do");
-      Filler filler(recipe.set, ids);
+      Filler filler(recipe.set, ids, filled);
       RETORT_TRY(filler.fill(step.options, id));
       step.after = filler.after;
       recipe.steps.push_back(std::move(step));
@@ -189,7 +200,7 @@ Result<Recipe> read_recipe(const std::string& path, const std::vector<std::strin
     RETORT_TRY(order_steps(recipe.steps));
     recipe.report = root.contains("report") ? root["report"] : Json();
     if (!recipe.report.is_null()) {
-      Filler filler(recipe.set, ids);
+      Filler filler(recipe.set, ids, filled);
       RETORT_TRY(filler.fill(recipe.report, "report"));
     }
     return recipe;

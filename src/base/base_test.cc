@@ -1,10 +1,16 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <atomic>
+#include <filesystem>
+
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/env.h"
 #include "base/hash.h"
 #include "base/json.h"
+#include "base/mapped_file.h"
 #include "base/money.h"
 #include "base/options.h"
 #include "base/random.h"
@@ -220,6 +226,161 @@ TEST(Env, WriteFileIsWhole) {
   EXPECT_EQ(env.read_file(dir + "/missing").error().code, Code::NotFound);
   ASSERT_TRUE(env.remove_all(dir).ok());
   EXPECT_EQ(utc_time(1771754400000000), "2026-02-22T10:00:00Z");
+}
+
+TEST(Json, ManyMembersTakeLinearTime) {
+  Json object = Json::object();
+  for (int i = 0; i < 200000; ++i) object["k" + std::to_string(i)] = i;  // hours with a map that looks through all
+  EXPECT_EQ(object.size(), 200000u);
+  EXPECT_EQ(object["k199999"], 199999);
+  EXPECT_EQ(parse_json(to_text(object))->size(), 200000u);
+  EXPECT_EQ(*parse_json(to_text(object)), object);
+  EXPECT_EQ(parse_json(to_text(object)).value().begin().key(), "k0");  // in their order
+}
+
+// Against a vector that is looked through, over the sizes at which the index comes and goes.
+TEST(Json, MembersAreAnOrderedMap) {
+  Random random(3);
+  Json object = Json::object();
+  std::vector<std::pair<std::string, int>> model;
+  const auto at = [&](const std::string& key) {
+    return std::find_if(model.begin(), model.end(), [&](const auto& m) { return m.first == key; });
+  };
+  for (int i = 0; i < 20000; ++i) {
+    const std::string key = "k" + std::to_string(random.below(i % 4000 < 2000 ? 12 : 60));
+    const auto it = at(key);
+    if (random.below(3) == 0) {
+      EXPECT_EQ(object.erase(key), it == model.end() ? 0u : 1u);
+      if (it != model.end()) model.erase(it);
+    } else {
+      object[key] = i;
+      if (it == model.end())
+        model.emplace_back(key, i);
+      else
+        it->second = i;
+    }
+    if (random.below(500) == 0) {
+      const Json copy = object;
+      Json moved = std::move(object);
+      object = Json::object();
+      object["k1"] = 1;
+      object = std::move(moved);
+      EXPECT_EQ(object, copy);
+    }
+    ASSERT_EQ(object.size(), model.size());
+    size_t k = 0;
+    for (const auto& [name, value] : object.items()) {
+      ASSERT_EQ(name, model[k].first);
+      ASSERT_EQ(value, model[k++].second);
+    }
+    ASSERT_EQ(object.contains("k7"), at("k7") != model.end());
+  }
+}
+
+TEST(Text, ShownIsInert) {
+  EXPECT_EQ(shown("a\x1b[2Jb\r\n\tc\x7f"), "a\\u001b[2Jb\\u000d\\u000a\\u0009c\\u007f");
+  EXPECT_EQ(shown("a\n\tb\x07", true), "a\n\tb\\u0007");
+  EXPECT_EQ(shown("\xC2\x9B"
+                  "31m \xE2\x80\xAE"
+                  "evil\xE2\x81\xA9 \xEF\xBB\xBF"),
+            "\\u009b31m \\u202eevil\\u2069 \\ufeff");
+  EXPECT_EQ(shown("\xC3\xA9 \xF0\x9F\x98\x80 \xE4\xB8\xAD"), "\xC3\xA9 \xF0\x9F\x98\x80 \xE4\xB8\xAD");
+  EXPECT_EQ(shown("\x9B\xFF"), "\xEF\xBF\xBD\xEF\xBF\xBD");
+  const std::string cut = shown(std::string(1 << 20, 'x'), false, 100);
+  EXPECT_LT(cut.size(), 150u);
+  EXPECT_NE(cut.find("(1048501 bytes more)"), std::string::npos);
+  EXPECT_EQ(*parse_json(shown(to_text("\xC2\x9B\xE2\x80\xAE"))), "\xC2\x9B\xE2\x80\xAE");  // JSON stays what it says
+}
+
+TEST(TaskPool, AnExceptionReachesTheCaller) {
+  TaskPool pool(4);
+  for (int round = 0; round < 50; ++round) {
+    std::atomic<int> inside{0};
+    try {
+      pool.run(100, [&](int i) {
+        ++inside;
+        if (i % 7 == 3) {
+          --inside;
+          throw std::runtime_error("task");
+        }
+        --inside;
+      });
+      FAIL();
+    } catch (const std::runtime_error& e) {
+      EXPECT_STREQ(e.what(), "task");
+    }
+    EXPECT_EQ(inside.load(), 0);  // nobody runs the body any more
+  }
+  // Nobody is taken for a worker for good: two threads work, which a serial loop could not do.
+  std::atomic<int> arrived{0};
+  pool.run(2, [&](int) {
+    ++arrived;
+    for (int i = 0; i < 1000 && arrived < 2; ++i) system_env().sleep_us(10'000);
+    EXPECT_EQ(arrived.load(), 2);
+  });
+  EXPECT_TRUE(check_threads(0).ok());
+  EXPECT_TRUE(check_threads(64).ok());
+  const Status refused = check_threads(100000);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_NE(refused.error().message.find("this machine has"), std::string::npos);
+}
+
+TEST(Env, OnlyRegularFilesAreRead) {
+  const std::string dir = testing::TempDir() + "/retort_special";
+  ASSERT_TRUE(system_env().make_directories(dir).ok());
+  const std::string pipe = dir + "/pipe", zero = dir + "/zero", sparse = dir + "/sparse";
+  ::unlink(pipe.c_str());
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  std::filesystem::remove(zero);
+  std::filesystem::create_symlink("/dev/zero", zero);
+  for (const std::string& path : {pipe, zero, dir}) {
+    EXPECT_EQ(system_env().read_file(path).error().code, Code::Invalid) << path;
+    EXPECT_EQ(MappedFile::open(path).error().code, Code::Invalid) << path;
+    EXPECT_EQ(sha256_file(path).error().code, Code::Invalid) << path;
+  }
+  ASSERT_TRUE(system_env().write_file(sparse, "").ok());
+  std::filesystem::resize_file(sparse, size_t{1} << 42);
+  EXPECT_EQ(read_file(system_env(), sparse, kMaxSmallFile).error().code, Code::Limit);
+  ASSERT_TRUE(system_env().remove_all(dir).ok());
+}
+
+TEST(MappedFile, CutShortIsAnErrorAndNoSignal) {
+  const std::string path = testing::TempDir() + "/retort_cut";
+  const std::string text(1 << 16, 'x');
+  for (const size_t left : {size_t{0}, size_t{5000}, size_t{8192}, text.size() - 1}) {
+    ASSERT_TRUE(system_env().write_file(path, text).ok());
+    const auto file = MappedFile::open(path);
+    ASSERT_TRUE(file.ok());
+    EXPECT_TRUE((*file)->whole().ok());
+    std::filesystem::resize_file(path, left);
+    size_t kept = 0;
+    for (const char c : (*file)->bytes()) kept += c == 'x' ? 1 : 0;
+    EXPECT_EQ(kept, left);  // zeros behind its end
+    const Status whole = (*file)->whole();
+    ASSERT_FALSE(whole.ok());
+    EXPECT_EQ(whole.error().code, Code::Corrupt);
+    // Also where it has its size again.
+    if (left + 8192 < text.size()) {
+      std::filesystem::resize_file(path, text.size());
+      EXPECT_FALSE((*file)->whole().ok());
+    }
+  }
+  std::filesystem::remove(path);
+}
+
+TEST(Yaml, IsBoundedInBytesAndTime) {
+  const std::string wide = "[*a" + [] {
+    std::string out;
+    for (int i = 0; i < 99; ++i) out += ",*a";
+    return out;
+  }() + "]";
+  const std::string laughs = "a: &a \"" + std::string(100000, 'x') + "\"\nb: &b " + wide + "\nc: &c " +
+                             replace_all(wide, "*a", "*b") + "\nd: " + replace_all(wide, "*a", "*c") + "\n";
+  EXPECT_EQ(parse_yaml(laughs).error().code, Code::Limit);
+  std::string many;
+  for (int i = 0; i < 100000; ++i) many += "k" + std::to_string(i) + ": 1\n";
+  EXPECT_EQ(parse_yaml(many)->size(), 100000u);
+  EXPECT_NE(parse_yaml(many + "k77777: 2\n").error().message.find("stands twice"), std::string::npos);
 }
 
 }  // namespace

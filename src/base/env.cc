@@ -101,13 +101,15 @@ class SystemEnv final : public Env {
   }
 
   Result<std::string> read_file(const std::string& path) override {
-    const Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
-    if (fd.get() < 0) return os_error("read", path, errno);
-    struct stat info{};
-    if (::fstat(fd.get(), &info) != 0) return os_error("read", path, errno);
-    if (S_ISDIR(info.st_mode)) return fail(Code::Invalid, "{} is a directory; a file is needed here", path);
+    int64_t size = 0;
+    RETORT_ASSIGN(const int opened, open_regular(path, size));
+    const Descriptor fd(opened);
     std::string bytes;
-    bytes.reserve(static_cast<size_t>(info.st_size));
+    try {
+      bytes.reserve(static_cast<size_t>(size));
+    } catch (const std::exception&) {
+      return fail(Code::Limit, "{} has {} bytes, more than fit into memory", path, size);
+    }
     char buffer[1 << 16];
     for (;;) {
       const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
@@ -225,6 +227,35 @@ std::string format_utc(int64_t wall_us, const char* format) {
 }
 
 }  // namespace
+
+Result<int> open_regular(const std::string& path, int64_t& size) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  // A socket cannot be opened at all.
+  if (fd < 0 && errno == ENXIO) return fail(Code::Invalid, "{} is a socket or a device; a file is needed here", path);
+  if (fd < 0) return os_error("read", path, errno);
+  struct stat info{};
+  if (::fstat(fd, &info) != 0) {
+    const int error_number = errno;
+    ::close(fd);
+    return os_error("read", path, error_number);
+  }
+  if (!S_ISREG(info.st_mode)) {
+    ::close(fd);
+    return fail(Code::Invalid, "{} is {}; a file is needed here", path,
+                S_ISDIR(info.st_mode)    ? "a directory"
+                : S_ISFIFO(info.st_mode) ? "a pipe"
+                                         : "a device");
+  }
+  size = static_cast<int64_t>(info.st_size);
+  return fd;
+}
+
+Result<std::string> read_file(Env& env, const std::string& path, int64_t limit) {
+  const auto size = env.file_size(path);
+  if (size.ok() && *size > limit)
+    return fail(Code::Limit, "{} has {} bytes, more than the {} that such a file may have", path, *size, limit);
+  return env.read_file(path);
+}
 
 Env& system_env() {
   static SystemEnv env;

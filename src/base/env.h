@@ -32,6 +32,7 @@ class Env {
   virtual void sleep_us(int64_t duration_us) = 0;
   virtual void random_bytes(std::span<uint8_t> out) = 0;  // from the kernel, for keys and ids; never for sampling
 
+  // The whole of a regular file; Invalid for anything else, which may never end. Limit where memory is short.
   virtual Result<std::string> read_file(const std::string& path) = 0;
   // Whole or not at all: writes `path`.tmp-<random>, syncs it, renames it over `path`, syncs the folder.
   virtual Status write_file(const std::string& path, std::string_view bytes) = 0;
@@ -52,6 +53,18 @@ class Env {
 
 // The real world. Lives as long as the process; thread-safe.
 Env& system_env();
+
+// Largest files of each kind that are read whole, in bytes; the largest known are named.
+inline constexpr int64_t kMaxSmallFile = 8 << 20;        // config.json and its like, YAML, keys, notes of runs
+inline constexpr int64_t kMaxTemplateFile = 1 << 20;     // a chat template; some have 20 kB
+inline constexpr int64_t kMaxTokenizerFile = 256 << 20;  // tokenizer.json; Gemma 3's has 33 MB
+inline constexpr int64_t kMaxIndexFile = 64 << 20;       // model.safetensors.index.json; DeepSeek V3's has 9 MB
+// read_file() of a file of at most `limit` bytes; Limit where it has more.
+Result<std::string> read_file(Env& env, const std::string& path, int64_t limit);
+
+// A descriptor of the regular file `path`, open for reading; closed by the caller. Never waits (for a pipe's writer).
+// `size` gets its bytes. Errors: NotFound, Invalid (a folder, pipe, socket or device), Io.
+Result<int> open_regular(const std::string& path, int64_t& size);
 
 // "2026-02-22T10:00:00Z" of a wall clock reading.
 std::string utc_time(int64_t wall_us);

@@ -6,6 +6,8 @@
 
 #include <sodium.h>
 
+#include "base/env.h"
+
 namespace retort {
 
 struct Sha256::State {
@@ -36,8 +38,9 @@ std::string sha256(std::string_view bytes) {
 }
 
 Result<std::string> sha256_file(const std::string& path) {
-  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rb"), &std::fclose);
-  if (!file) return fail(errno == ENOENT ? Code::NotFound : Code::Io, "cannot read {}: {}", path, std::strerror(errno));
+  int64_t size = 0;
+  RETORT_ASSIGN(const int fd, open_regular(path, size));
+  std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(::fdopen(fd, "rb"), &std::fclose);
   Sha256 h;
   std::string buffer(1 << 20, '\0');
   for (;;) {

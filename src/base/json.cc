@@ -1,6 +1,5 @@
 #include "base/json.h"
 
-#include <unordered_map>
 #include <vector>
 
 template class nlohmann::basic_json<nlohmann::ordered_map>;
@@ -8,8 +7,7 @@ template class nlohmann::basic_json<nlohmann::ordered_map>;
 namespace retort {
 namespace {
 
-// Builds what Json::parse() builds, in linear time: Json's map of members in their order looks through all of them for
-// each new one, which an object of a million members from outside would turn into hours.
+// Builds what Json::parse() builds, and counts its values.
 class Builder final : public nlohmann::json_sax<Json> {
  public:
   explicit Builder(size_t max_values) : values_left_(max_values) {}
@@ -29,18 +27,7 @@ class Builder final : public nlohmann::json_sax<Json> {
   bool end_array() override { return close(); }
   bool key(string_t& name) override {
     Frame& frame = open_.back();
-    auto& members = frame.value->get_ref<Json::object_t&>();
-    size_t at = 0;
-    if (members.size() <= kFew) {
-      while (at < members.size() && members.data()[at].first != name) ++at;
-    } else {
-      if (frame.places.empty()) {
-        for (; at < members.size(); ++at) frame.places.emplace(members.data()[at].first, at);
-      }
-      at = frame.places.emplace(name, members.size()).first->second;
-    }
-    if (at == members.size()) members.emplace_back(std::move(name), Json());
-    frame.member = &members.data()[at].second;  // of a name that comes twice the last value counts
+    frame.member = &(*frame.value)[name];  // of a name that comes twice the last value counts
     return true;
   }
   bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
@@ -54,11 +41,9 @@ class Builder final : public nlohmann::json_sax<Json> {
   }
 
  private:
-  static constexpr size_t kFew = 16;
   struct Frame {
     Json* value;
-    std::unordered_map<std::string, size_t> places;  // name to place, of an object with more than kFew members
-    Json* member = nullptr;                          // where the next value goes
+    Json* member = nullptr;  // where the next value goes
   };
 
   Json* place(Json value) {
@@ -80,7 +65,7 @@ class Builder final : public nlohmann::json_sax<Json> {
   }
   bool open(Json value) {
     if (!count()) return false;
-    open_.push_back({place(std::move(value)), {}, nullptr});
+    open_.push_back({place(std::move(value)), nullptr});
     return true;
   }
   bool close() {

@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/members.h"
 #include "base/result.h"
 
 // Made once, in json.cc, not in each file that uses it.
@@ -15,7 +16,7 @@ extern template class nlohmann::basic_json<nlohmann::ordered_map>;
 
 namespace retort {
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::basic_json<Members>;
 
 // Deepest nesting accepted from outside; deeper input is Invalid (stack safety).
 inline constexpr int kMaxJsonDepth = 256;

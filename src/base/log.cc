@@ -3,6 +3,8 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include "base/text.h"
+
 namespace retort::log {
 namespace {
 
@@ -32,7 +34,7 @@ void set_level(Level level) { logger().set_level(to_spdlog(level)); }
 bool enabled(Level level) { return logger().should_log(to_spdlog(level)); }
 void write(Level level, std::string_view message) {
   const char* prefix = level == Level::Warn ? "warning: " : level == Level::Error ? "error: " : "";
-  logger().log(to_spdlog(level), "{}{}", prefix, message);
+  logger().log(to_spdlog(level), "{}{}", prefix, shown(message, false, kMaxMessage));
 }
 
 }  // namespace retort::log

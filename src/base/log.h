@@ -3,6 +3,7 @@
 // base/secret.h.
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 
 #include <fmt/core.h>
@@ -11,11 +12,15 @@ namespace retort::log {
 
 enum class Level { Debug, Info, Warn, Error, Off };
 
+// Longest message that is shown whole, in bytes; of a longer one the middle is left out.
+inline constexpr size_t kMaxMessage = 8 << 10;
+
 // Messages below `level` are dropped. Default: Info. Thread-safe.
 void set_level(Level level);
 // True when a message of `level` would be written.
 bool enabled(Level level);
-// Writes one line. Thread-safe; a progress bar on the terminal is cleared first and redrawn by its owner.
+// Writes one line, inert on a terminal whatever the message holds (shown() in base/text.h). Thread-safe; a progress bar
+// on the terminal is cleared first and redrawn by its owner.
 void write(Level level, std::string_view message);
 
 template <class... Args>

@@ -197,7 +197,9 @@ Status apply_set(Json& into, std::string_view assignment, SetAs as) {
 namespace {
 
 constexpr int kMaxYamlDepth = 64;
-constexpr int kMaxYamlNodes = 1'000'000;  // bounds what nested aliases can expand to
+// Bounds what aliases expand to: a node counts as kYamlNode bytes and its text, each time that it stands.
+constexpr int64_t kMaxYamlBytes = 64 << 20;
+constexpr int64_t kYamlNode = 64;
 
 Json plain_scalar(const std::string& text) {
   if (text.empty() || text == "~" || text == "null" || text == "Null" || text == "NULL") return nullptr;
@@ -218,10 +220,14 @@ Json plain_scalar(const std::string& text) {
   return text;
 }
 
-Result<Json> convert(const YAML::Node& node, int depth, int& nodes) {
+Result<Json> convert(const YAML::Node& node, int depth, int64_t& bytes) {
   const auto at = [&] { return fmt::format("line {}, column {}", node.Mark().line + 1, node.Mark().column + 1); };
   if (depth > kMaxYamlDepth) return fail(Code::Invalid, "{}: YAML nests deeper than {}", at(), kMaxYamlDepth);
-  if (++nodes > kMaxYamlNodes) return fail(Code::Invalid, "YAML has more than {} nodes", kMaxYamlNodes);
+  const auto take = [&](size_t more) { return (bytes += static_cast<int64_t>(more)) <= kMaxYamlBytes; };
+  const auto too_large = [&] {
+    return fail(Code::Limit, "{}: YAML of more than {} bytes once its aliases are filled in", at(), kMaxYamlBytes);
+  };
+  if (!take(kYamlNode + (node.IsScalar() ? node.Scalar().size() : 0))) return too_large();
   switch (node.Type()) {
     case YAML::NodeType::Undefined:
     case YAML::NodeType::Null: return Json(nullptr);
@@ -229,7 +235,7 @@ Result<Json> convert(const YAML::Node& node, int depth, int& nodes) {
     case YAML::NodeType::Sequence: {
       Json list = Json::array();
       for (const auto& item : node) {
-        RETORT_ASSIGN(Json value, convert(item, depth + 1, nodes));
+        RETORT_ASSIGN(Json value, convert(item, depth + 1, bytes));
         list.push_back(std::move(value));
       }
       return list;
@@ -239,9 +245,10 @@ Result<Json> convert(const YAML::Node& node, int depth, int& nodes) {
       for (const auto& pair : node) {
         if (!pair.first.IsScalar()) return fail(Code::Invalid, "{}: a key must be plain text", at());
         const std::string& key = pair.first.Scalar();
+        if (!take(key.size())) return too_large();
         if (object.contains(key))
           return fail(Code::Invalid, "line {}: the key `{}` stands twice", pair.first.Mark().line + 1, key);
-        RETORT_ASSIGN(Json value, convert(pair.second, depth + 1, nodes));
+        RETORT_ASSIGN(Json value, convert(pair.second, depth + 1, bytes));
         object[key] = std::move(value);
       }
       return object;
@@ -257,8 +264,8 @@ Result<Json> parse_yaml(std::string_view text) {
   if (!is_utf8(text) || text.find('\0') != std::string_view::npos)
     return fail(Code::Invalid, "not YAML: the text is not UTF-8 or holds a zero byte");
   try {
-    int nodes = 0;
-    return convert(YAML::Load(std::string(text)), 0, nodes);
+    int64_t bytes = 0;
+    return convert(YAML::Load(std::string(text)), 0, bytes);
   } catch (const YAML::Exception& e) {
     // The library calls a tab in the indentation many things, "end of map not found" among them.
     int line = 0;

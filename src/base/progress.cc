@@ -11,6 +11,8 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "base/text.h"
+
 namespace retort {
 namespace {
 
@@ -64,10 +66,10 @@ struct Progress::State {
 
   void show(bool final) {
     if (g_silent.load()) return;
-    std::string text = line(final);
+    std::string text = retort::shown(line(final));
     if (terminal) {
       const size_t width = static_cast<size_t>(terminal_width()) - 1;
-      if (text.size() > width) text.resize(width);
+      if (text.size() > width) text.resize(utf8_complete_prefix(text.substr(0, width)));
       fmt::print(stderr, "\r\x1b[K{}{}", text, final ? "\n" : "");
     } else {
       fmt::print(stderr, "{}\n", text);

@@ -4,11 +4,14 @@
 #include <atomic>
 #include <cmath>
 #include <condition_variable>
+#include <exception>
 #include <fstream>
 #include <mutex>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <sched.h>
@@ -82,6 +85,14 @@ int available_threads() {
   return std::max(count, 1);
 }
 
+Status check_threads(int threads) {
+  const int has = available_threads(), most = std::max(64, 4 * has);
+  if (threads < 0 || threads > most)
+    return fail(Code::Invalid, "{} threads are outside 0 to {}; this machine has {}, and 0 takes them all", threads,
+                most, has);
+  return {};
+}
+
 struct TaskPool::State {
   std::mutex one_caller;
   std::mutex mutex;
@@ -94,10 +105,18 @@ struct TaskPool::State {
   std::atomic<int> working{0};
   std::atomic<int> asleep{0};
   std::atomic<bool> stop{false};
+  std::mutex failure_mutex;
+  std::exception_ptr failure;  // the first of this run
 
   void work() {
     t_inside = true;
-    for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) (*body)(i);
+    try {
+      for (int i; (i = next.fetch_add(1, std::memory_order_relaxed)) < tasks;) (*body)(i);
+    } catch (...) {
+      next.store(tasks, std::memory_order_relaxed);
+      const std::lock_guard lock(failure_mutex);
+      if (!failure) failure = std::current_exception();
+    }
     t_inside = false;
   }
 
@@ -136,7 +155,10 @@ struct TaskPool::State {
 
 TaskPool::TaskPool(int threads) : state_(std::make_unique<State>()) {
   const int count = threads > 0 ? threads : available_threads();
-  for (int i = 1; i < count; ++i) state_->workers.emplace_back([this] { state_->worker(); });
+  try {
+    for (int i = 1; i < count; ++i) state_->workers.emplace_back([this] { state_->worker(); });
+  } catch (const std::system_error&) {  // a limit on processes
+  }
 }
 
 TaskPool::~TaskPool() {
@@ -171,6 +193,7 @@ void TaskPool::run(int tasks, const std::function<void(int)>& body) {
     else
       std::this_thread::yield();
   }
+  if (s.failure) std::rethrow_exception(std::exchange(s.failure, nullptr));
 }
 
 }  // namespace retort

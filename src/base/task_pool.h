@@ -6,14 +6,21 @@
 #include <functional>
 #include <memory>
 
+#include "base/result.h"
+
 namespace retort {
 
 // Threads this process may use: the affinity mask, bounded by the cgroup's CPU quota (v1 or v2), at least 1.
 int available_threads();
 
+// Invalid where `threads` (0: as many as available) is negative or more than any use on this machine: beyond 64 and
+// four for each that it has.
+Status check_threads(int threads);
+
 class TaskPool {
  public:
-  // `threads` counts the caller; 0 means available_threads().
+  // `threads` counts the caller; 0 means available_threads(). Where the machine gives no more threads, the pool works
+  // with those that it has.
   explicit TaskPool(int threads = 0);
   ~TaskPool();
   TaskPool(const TaskPool&) = delete;
@@ -21,7 +28,8 @@ class TaskPool {
 
   int threads() const;
   // Calls body(i) for every i in [0, tasks) and returns when all are done. The caller works too. Calls from different
-  // threads take turns; calls from within a body run inline.
+  // threads take turns; calls from within a body run inline. What a body throws is thrown here, the first of several,
+  // once no worker runs `body` any more; tasks that nobody had begun are then left out.
   void run(int tasks, const std::function<void(int)>& body);
 
  private:

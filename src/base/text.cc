@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include <fmt/core.h>
+
 namespace retort {
 namespace {
 
@@ -97,6 +99,38 @@ std::string_view trim(std::string_view text) {
   while (!text.empty() && space(text.front())) text.remove_prefix(1);
   while (!text.empty() && space(text.back())) text.remove_suffix(1);
   return text;
+}
+
+std::string shown(std::string_view text, bool lines, size_t limit) {
+  if (text.size() > limit) {
+    const size_t head = limit / 2, tail = limit / 4;
+    return shown(text.substr(0, head), lines) + fmt::format(" ... ({} bytes more) ... ", text.size() - head - tail) +
+           shown(text.substr(text.size() - tail), lines);
+  }
+  std::string out;
+  out.reserve(text.size());
+  for (size_t i = 0; i < text.size();) {
+    const int n = decode(text, i);
+    if (n < 0) {
+      out += "\xEF\xBF\xBD";
+      i += static_cast<size_t>(-n);
+      continue;
+    }
+    const std::string_view whole = text.substr(i, static_cast<size_t>(n));
+    i += whole.size();
+    const auto byte = [&](size_t k) { return static_cast<uint32_t>(static_cast<uint8_t>(whole[k])); };
+    const uint32_t c = n == 1   ? byte(0)
+                       : n == 2 ? (byte(0) & 0x1F) << 6 | (byte(1) & 0x3F)
+                       : n == 3 ? (byte(0) & 0xF) << 12 | (byte(1) & 0x3F) << 6 | (byte(2) & 0x3F)
+                                : 0x10000;
+    const bool active = c < 0x20 || (c >= 0x7F && c < 0xA0) || c == 0x61C || (c >= 0x200E && c <= 0x200F) ||
+                        (c >= 0x2028 && c <= 0x202E) || (c >= 0x2066 && c <= 0x2069) || c == 0xFEFF;
+    if (!active || (lines && (c == '\n' || c == '\t')))
+      out += whole;
+    else
+      out += fmt::format("\\u{:04x}", c);
+  }
+  return out;
 }
 
 std::vector<std::string_view> split(std::string_view text, char separator) {

@@ -20,6 +20,12 @@ std::vector<std::string_view> split(std::string_view text, char separator);
 std::string lower_ascii(std::string_view text);
 std::string replace_all(std::string_view text, std::string_view from, std::string_view to);
 
+// Text from outside as a terminal may show it: control characters (C0, DEL, C1), line and paragraph separators, and the
+// marks that reorder or hide what stands beside them become \uXXXX, which JSON reads back as the same character;
+// invalid UTF-8 becomes U+FFFD. `lines`: line feeds and tabs stay. Longer than `limit` bytes (at least 64): its middle
+// is left out and the number of bytes said.
+std::string shown(std::string_view text, bool lines = false, size_t limit = SIZE_MAX);
+
 // The candidate with the least Damerau-Levenshtein distance to `word`, or "" where none is within a third of its length
 // (at least 1): for "unknown key `lerning_rate`; did you mean `learning_rate`?".
 std::string nearest(std::string_view word, const std::vector<std::string>& candidates);
