@@ -25,6 +25,10 @@ std::vector<std::string> retort::fuzz::seeds() {
       "}}{{ 7 | round(1) }}{{ 1 < 2 < 3 }}"};
 }
 
+// What the conversation below may add to the limits.
+constexpr int64_t kAllowedSteps = 50'000;
+constexpr size_t kAllowedBytes = 1 << 20;
+
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace retort;
   const auto parsed = model::ChatTemplate::parse(fuzz::text_of(data, size));
@@ -39,12 +43,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
                                                true, "<s>", "</s>", extra);
   model::RenderOptions options;
   options.now_us = 1'770'000'000'000'000;
-  options.limits = {20'000, 200, 16 << 10};
+  options.limits = {.steps = 20'000, .depth = 200, .output_bytes = 16 << 10, .bytes = 256 << 10};
+  model::RenderUse use, use_again;
+  options.use = &use;
   const auto text = parsed->render(variables, options);
+  options.use = &use_again;
   const auto again = parsed->render(variables, options);
+  RETORT_CHECK(use.steps == use_again.steps && use.bytes == use_again.bytes);
   RETORT_CHECK(text.ok() == again.ok());
   if (text.ok())
-    RETORT_CHECK(*text == *again && text->size() <= options.limits.output_bytes);
+    RETORT_CHECK(*text == *again && text->size() <= options.limits.output_bytes && text->size() <= use.bytes &&
+                 use.steps <= options.limits.steps + kAllowedSteps &&
+                 use.bytes <= options.limits.bytes + kAllowedBytes);
   else
     fuzz::check_refusal(text.error());
   return 0;

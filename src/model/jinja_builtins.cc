@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 
+#include "base/text.h"
 #include "model/jinja_eval.h"
 
 namespace retort::model::jinja {
@@ -11,6 +12,7 @@ namespace retort::model::jinja {
 Value Signature::get(const char* name) { return get(name, Value::undefined(std::string(name) + " is missing")); }
 
 Value Signature::get(const char* name, Value fallback) {
+  step(static_cast<int64_t>(arguments_.named.size() / 8));
   if (next_ < arguments_.positional.size()) return arguments_.positional[next_++];
   for (const auto& [key, value] : arguments_.named) {
     if (key == name) {
@@ -44,7 +46,7 @@ void Signature::done() const {
 
 namespace {
 
-Value range(Interpreter& in, Arguments& a) {
+Value range(Interpreter&, Arguments& a) {
   int64_t bounds[3] = {0, 0, 1};
   for (const Value& v : a.positional) {
     if (!v.is_whole()) raise("range: '{}' is not an integer", v.type_name());
@@ -57,10 +59,10 @@ Value range(Interpreter& in, Arguments& a) {
   std::vector<Value> out;
   for (int64_t i = bounds[0]; bounds[2] > 0 ? i < bounds[1] : i > bounds[1];) {
     if (out.size() >= 100000) raise_limit("range is larger than 100000, Jinja's sandbox limit");
+    step();
     out.push_back(Value::integer(i));
     if (__builtin_add_overflow(i, bounds[2], &i)) break;
   }
-  in.step(static_cast<int64_t>(out.size()));
   return Value::list(std::move(out), ListKind::Range);
 }
 
@@ -68,6 +70,7 @@ Value range(Interpreter& in, Arguments& a) {
 std::vector<std::pair<Value, Value>> members(const char* function, Arguments& a) {
   std::vector<std::pair<Value, Value>> out;
   const auto put = [&](const Value& key, const Value& value) {
+    step(1 + static_cast<int64_t>(out.size() / 8));
     const auto it = std::find_if(out.begin(), out.end(), [&](const auto& p) { return equal(p.first, key); });
     if (it != out.end())
       it->second = value;
@@ -97,6 +100,9 @@ std::string format_time(int64_t now_us, const std::string& format) {
   std::tm tm{};
   gmtime_r(&seconds, &tm);
   if (format.empty()) return "";
+  constexpr size_t kMaxFormat = 4096;
+  if (format.size() > kMaxFormat)
+    raise_limit("strftime_now: a format of {} bytes is longer than {}", format.size(), kMaxFormat);
   std::string out(format.size() * 8 + 256, '\0');
   out.resize(std::strftime(out.data(), out.size(), format.c_str(), &tm));
   return out;
@@ -191,19 +197,28 @@ bool Interpreter::test(const std::string& name, const Value& input, Arguments& a
   return it->second(*this, input, a);
 }
 
+namespace {
+// A template's own message, cut where it is no message any more.
+std::string refusal(std::string_view text) {
+  constexpr size_t kMost = 2000;
+  return text.size() <= kMost ? std::string(text)
+                              : std::string(text.substr(0, utf8_complete_prefix(text.substr(0, kMost)))) + "...";
+}
+}  // namespace
+
 std::unordered_map<std::string, Value> make_globals() {
   std::unordered_map<std::string, Value> g;
   const auto add = [&](const char* name, std::function<Value(Interpreter&, Arguments&)> f) {
     g[name] = Value::callable(name, std::move(f));
   };
   add("raise_exception", [](Interpreter&, Arguments& a) -> Value {
-    raise("the template refuses: {}", a.positional.empty() ? "" : a.positional[0].text());
+    raise("the template refuses: {}", a.positional.empty() ? "" : refusal(a.positional[0].text()));
   });
   add("strftime_now", [](Interpreter& in, Arguments& a) {
     Signature sig("strftime_now", a);
     const std::string format = sig.need_string("format");
     sig.done();
-    return in.made(format_time(in.now_us(), format));
+    return Value::string(format_time(in.now_us(), format));
   });
   add("range", range);
   add("dict", [](Interpreter&, Arguments& a) { return Value::dict(members("dict", a)); });
@@ -211,7 +226,8 @@ std::unordered_map<std::string, Value> make_globals() {
     auto data = std::make_shared<DictData>();
     data->items = members("namespace", a);
     for (const auto& [key, value] : data->items) {
-      if (!key.is(Kind::String) || key.as_string().rfind('_', 0) == 0) raise("a namespace cannot hold {}", key.repr());
+      if (!key.is(Kind::String) || key.as_string().rfind('_', 0) == 0)
+        raise("a namespace cannot hold {}", brief(key.repr()));
     }
     in.keep(data);
     return Value::name_space(std::move(data));

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "base/text.h"
+#include "model/unicode.h"
+
 namespace retort::model::jinja {
 
 using Op = Expr::Op;
@@ -10,7 +13,7 @@ struct Interpreter::Deeper {
   explicit Deeper(Interpreter& in) : interpreter(in) {
     if (++in.depth_ > in.options_.limits.depth)
       raise_limit("the template nests deeper than {} calls and expressions", in.options_.limits.depth);
-    in.step();
+    step();
   }
   ~Deeper() { --interpreter.depth_; }
   Deeper(const Deeper&) = delete;
@@ -23,33 +26,54 @@ Interpreter::~Interpreter() {
   for (const ScopePtr& scope : scopes_) scope->values.clear();
 }
 
-void Interpreter::step(int64_t cost) {
-  steps_ += cost;
-  if (steps_ > options_.limits.steps) raise_limit("the template takes more than {} steps", options_.limits.steps);
+namespace {
+
+// What a scope counts as: its own and its memory's bookkeeping. The same for the members of `loop`.
+constexpr size_t kScopeBytes = 256, kLoopBytes = 1024;
+
+ScopePtr scope_in(const ScopePtr& parent) {
+  take(kScopeBytes);
+  auto fresh = std::make_shared<Scope>();
+  fresh->parent = parent;
+  return fresh;
 }
 
-Value Interpreter::made(std::string text) {
-  const size_t limit = options_.limits.output_bytes;
-  bytes_ += text.size();
-  if (text.size() > limit || bytes_ > 16 * limit) raise_limit("the template makes texts of more than {} bytes", limit);
-  return Value::string(std::move(text));
+// How many values `json` holds, and how many bytes of text.
+void measure(const Json& json, int64_t& nodes, int64_t& bytes) {
+  ++nodes;
+  if (json.is_string()) bytes += static_cast<int64_t>(json.get_ref<const std::string&>().size());
+  if (json.is_array() || json.is_object()) {
+    for (const Json& item : json) measure(item, nodes, bytes);
+  }
 }
+
+}  // namespace
 
 void Interpreter::write(std::string& out, std::string_view text) {
   if (out.size() + text.size() > options_.limits.output_bytes)
     raise_limit("the template's output passes {} bytes", options_.limits.output_bytes);
+  take(text.size());
   out += text;
 }
 
 std::string Interpreter::render(const Block& program, const Json& variables) {
-  globals_ = make_globals();
   auto scope = std::make_shared<Scope>();
   scopes_.push_back(scope);
   if (variables.is_object()) {
     for (const auto& [name, value] : variables.items()) scope->values[name] = Value::from_json(value);
   }
-  auto top = std::make_shared<Scope>();
-  top->parent = scope;
+  int64_t nodes = 0, bytes = 0;
+  measure(variables, nodes, bytes);
+  const Budget budget(options_, nodes, bytes);
+  struct Report {
+    const Budget& budget;
+    RenderUse* use;
+    ~Report() {
+      if (use != nullptr) *use = budget.use();
+    }
+  } const report{budget, options_.use};
+  globals_ = make_globals();
+  auto top = scope_in(scope);
   scopes_.push_back(top);
   std::string out;
   run(program, top, out);
@@ -57,7 +81,9 @@ std::string Interpreter::render(const Block& program, const Json& variables) {
 }
 
 Value Interpreter::find(const std::string& name, const ScopePtr& scope) {
+  int hops = 0;
   for (const Scope* s = scope.get(); s != nullptr; s = s->parent.get()) {
+    if (++hops % 4 == 0) step();
     const auto it = s->values.find(name);
     if (it != s->values.end()) return it->second;
   }
@@ -82,11 +108,7 @@ Interpreter::Flow Interpreter::run(const Block& block, const ScopePtr& scope, st
 
 Interpreter::Flow Interpreter::run(const Stmt& s, const ScopePtr& scope, std::string& out) {
   const Deeper deeper(*this);
-  const auto inner = [&] {
-    auto fresh = std::make_shared<Scope>();
-    fresh->parent = scope;
-    return fresh;
-  };
+  const auto inner = [&] { return scope_in(scope); };
   switch (s.op) {
     case Stmt::Op::Text: write(out, s.text); break;
     case Stmt::Op::Print: {
@@ -108,7 +130,7 @@ Interpreter::Flow Interpreter::run(const Stmt& s, const ScopePtr& scope, std::st
     case Stmt::Op::For: return run_for(s, scope, out);
     case Stmt::Op::Set: assign(*s.target, eval(*s.value, scope), scope); break;
     case Stmt::Op::SetBlock: {
-      Value v = made(capture(s.body, inner()));
+      Value v = Value::string(capture(s.body, inner()));
       if (s.value != nullptr) v = filtered(*s.value, v, scope);
       assign(*s.target, v, scope);
       break;
@@ -119,7 +141,9 @@ Interpreter::Flow Interpreter::run(const Stmt& s, const ScopePtr& scope, std::st
       write(out, eval_call(*s.value, scope, &caller).text());
       break;
     }
-    case Stmt::Op::FilterBlock: write(out, filtered(*s.value, made(capture(s.body, inner())), scope).text()); break;
+    case Stmt::Op::FilterBlock:
+      write(out, filtered(*s.value, Value::string(capture(s.body, inner())), scope).text());
+      break;
     case Stmt::Op::With: {
       const ScopePtr fresh = inner();
       for (const auto& [name, value] : s.bindings) assign(*name, eval(*value, scope), fresh);
@@ -135,7 +159,6 @@ Interpreter::Flow Interpreter::run(const Stmt& s, const ScopePtr& scope, std::st
 Interpreter::Flow Interpreter::run_for(const Stmt& s, const ScopePtr& scope, std::string& out) {
   const Value source = eval(*s.value, scope);
   std::vector<Value> items = iterate(source);
-  step(static_cast<int64_t>(items.size()));
   if (s.filter != nullptr) {
     std::vector<Value> kept;
     for (const Value& item : items) {
@@ -154,8 +177,8 @@ Interpreter::Flow Interpreter::run_for(const Stmt& s, const ScopePtr& scope, std
   }
   const int64_t n = static_cast<int64_t>(items.size());
   for (int64_t i = 0; i < n; ++i) {
-    auto fresh = std::make_shared<Scope>();
-    fresh->parent = scope;
+    auto fresh = scope_in(scope);
+    take(kLoopBytes);
     std::vector<std::pair<Value, Value>> loop;
     const auto put = [&](const char* name, Value v) { loop.emplace_back(Value::string(name), std::move(v)); };
     put("index", Value::integer(i + 1));
@@ -184,8 +207,7 @@ Interpreter::Flow Interpreter::run_for(const Stmt& s, const ScopePtr& scope, std
     if (run(s.body, fresh, out) == Flow::Break) break;
   }
   if (n == 0 && !s.otherwise.empty()) {
-    auto fresh = std::make_shared<Scope>();
-    fresh->parent = scope;
+    auto fresh = scope_in(scope);
     return run(s.otherwise, fresh, out);
   }
   return Flow::Next;
@@ -198,14 +220,14 @@ Value Interpreter::macro(const Stmt& s, const ScopePtr& scope) {
 }
 
 Value Interpreter::invoke(const Stmt& s, const ScopePtr& scope, Arguments& a) {
-  auto fresh = std::make_shared<Scope>();
-  fresh->parent = scope;
+  auto fresh = scope_in(scope);
   const std::string name = s.op == Stmt::Op::Macro ? s.text : "caller";
   const size_t given = std::min(a.positional.size(), s.parameters.size());
   if (given < a.positional.size() && !s.takes_varargs)
     raise("macro '{}' takes not more than {} argument(s), not {}", name, s.parameters.size(), a.positional.size());
   std::vector<Value> rest(a.positional.begin() + static_cast<std::ptrdiff_t>(given), a.positional.end());
   for (size_t i = 0; i < s.parameters.size(); ++i) {
+    step(1 + static_cast<int64_t>(a.named.size()));
     const auto& [parameter, fallback] = s.parameters[i];
     const auto named =
         std::find_if(a.named.begin(), a.named.end(), [&](const auto& p) { return p.first == parameter; });
@@ -236,7 +258,7 @@ Value Interpreter::invoke(const Stmt& s, const ScopePtr& scope, Arguments& a) {
   if (s.takes_caller && fresh->values.count("caller") == 0) fresh->values["caller"] = caller;
   if (s.takes_varargs) fresh->values["varargs"] = Value::list(std::move(rest), ListKind::Tuple);
   if (s.takes_kwargs) fresh->values["kwargs"] = Value::dict(std::move(named));
-  return made(capture(s.body, fresh));
+  return Value::string(capture(s.body, fresh));
 }
 
 void Interpreter::assign(const Expr& target, const Value& value, const ScopePtr& scope) {
@@ -249,6 +271,7 @@ void Interpreter::assign(const Expr& target, const Value& value, const ScopePtr&
     if (!object.is(Kind::Namespace)) raise("line {}: cannot assign attribute on non-namespace object", target.line);
     if (target.name[0] == '_') raise("line {}: a namespace cannot hold `{}`", target.line, target.name);
     DictData& data = object.as_namespace();
+    step(static_cast<int64_t>(data.items.size() / 8));
     for (auto& [key, old] : data.items) {
       if (key.as_string() == target.name) {
         old = value;
@@ -275,6 +298,7 @@ Arguments Interpreter::arguments(const Call& call, const ScopePtr& scope) {
   if (call.star_star != nullptr) {
     const Value more = eval(*call.star_star, scope);
     if (!more.is(Kind::Dict)) raise("argument after ** must be a mapping, not {}", more.type_name());
+    step(static_cast<int64_t>(more.as_dict().items.size()));
     for (const auto& [key, v] : more.as_dict().items) out.named.emplace_back(key.text(), v);
   }
   return out;
@@ -335,9 +359,8 @@ Value Interpreter::eval_slice(const Expr& e, const ScopePtr& scope) {
   if (!text && (!object.is(Kind::List) || object.as_list().kind == ListKind::View ||
                 object.as_list().kind == ListKind::Generator))
     raise("line {}: '{}' object cannot be sliced", e.line, object.type_name());
-  const std::vector<Value> items = iterate(object);
-  const int64_t n = static_cast<int64_t>(items.size());
-  step(n);
+  const int64_t n =
+      text ? static_cast<int64_t>(length(object.as_string())) : static_cast<int64_t>(object.as_list().items.size());
   const int64_t step_size = bounds[2].is(Kind::None) ? 1 : bounds[2].as_int();
   if (step_size == 0) raise("line {}: slice step cannot be zero", e.line);
   const auto bound = [&](const Value& v, int64_t fallback) {
@@ -347,23 +370,35 @@ Value Interpreter::eval_slice(const Expr& e, const ScopePtr& scope) {
     return step_size > 0 ? std::min(i, n) : std::min(i, n - 1);
   };
   const int64_t from = bound(bounds[0], step_size > 0 ? 0 : n - 1), to = bound(bounds[1], step_size > 0 ? n : -1);
-  std::vector<Value> out;
-  for (int64_t i = from; step_size > 0 ? i < to : i > to;) {
-    out.push_back(items[static_cast<size_t>(i)]);
-    if (__builtin_add_overflow(i, step_size, &i)) break;
+  const auto each = [&](const auto& take_item) {
+    for (int64_t i = from; step_size > 0 ? i < to : i > to;) {
+      step();
+      take_item(static_cast<size_t>(i));
+      if (__builtin_add_overflow(i, step_size, &i)) break;
+    }
+  };
+  if (!text) {
+    std::vector<Value> out;
+    each([&](size_t i) { out.push_back(object.as_list().items[i]); });
+    return Value::list(std::move(out), object.as_list().kind);
   }
-  if (!text) return Value::list(std::move(out), object.as_list().kind);
-  std::string joined;
-  for (const Value& v : out) joined += v.as_string();
-  const Value slice = made(std::move(joined));
-  return object.is_markup() ? marked(slice) : slice;
+  const std::string& whole = object.as_string();
+  std::string slice;
+  if (step_size == 1) {
+    const size_t begin = bytes_of(whole, from);
+    if (from < to) slice = whole.substr(begin, bytes_of(std::string_view(whole).substr(begin), to - from));
+  } else {
+    const std::vector<uint32_t> points = code_points(whole);
+    each([&](size_t i) { append_utf8(slice, points[i]); });
+  }
+  return object.is_markup() ? Value::markup(std::move(slice)) : Value::string(std::move(slice));
 }
 
 Value Interpreter::attribute(const Value& object, const std::string& name) {
   if (object.is(Kind::Undefined)) raise("{}", object.why_undefined());
   if (object.is(Kind::Namespace)) {
     const Value* v = lookup(object.as_dict(), name);
-    return v != nullptr ? *v : Value::undefined("'Namespace object' has no attribute '" + name + "'");
+    return v != nullptr ? *v : Value::undefined("'Namespace object' has no attribute '" + brief(name) + "'");
   }
   Value bound = method(object, name);
   if (!bound.is(Kind::Undefined)) return bound;
@@ -372,7 +407,7 @@ Value Interpreter::attribute(const Value& object, const std::string& name) {
     if (v != nullptr) return *v;
   }
   if (object.is(Kind::Callable) && name == "name") return Value::string(object.as_callable().name);
-  return Value::undefined(fmt::format("'{} object' has no attribute '{}'", object.type_name(), name));
+  return Value::undefined(fmt::format("'{} object' has no attribute '{}'", object.type_name(), brief(name)));
 }
 
 Value Interpreter::item(const Value& object, const Value& key) {
@@ -383,17 +418,19 @@ Value Interpreter::item(const Value& object, const Value& key) {
     if (object.is(Kind::List) &&
         (object.as_list().kind == ListKind::View || object.as_list().kind == ListKind::Generator))
       return Value::undefined(fmt::format("{} object has no element {}", object.type_name(), key.as_int()));
-    const std::vector<Value> whole = object.is(Kind::String) ? iterate(object) : std::vector<Value>();
-    const std::vector<Value>& items = object.is(Kind::String) ? whole : object.as_list().items;
-    const int64_t n = static_cast<int64_t>(items.size());
-    if (object.is(Kind::String)) step(n / 16);
+    const bool text = object.is(Kind::String);
+    const int64_t n =
+        text ? static_cast<int64_t>(length(object.as_string())) : static_cast<int64_t>(object.as_list().items.size());
     const int64_t i = key.as_int() < 0 ? key.as_int() + n : key.as_int();
-    if (i >= 0 && i < n)
-      return object.is_markup() ? marked(items[static_cast<size_t>(i)]) : items[static_cast<size_t>(i)];
-    return Value::undefined(fmt::format("{} object has no element {}", object.type_name(), key.as_int()));
+    if (i < 0 || i >= n)
+      return Value::undefined(fmt::format("{} object has no element {}", object.type_name(), key.as_int()));
+    if (!text) return object.as_list().items[static_cast<size_t>(i)];
+    const std::string_view rest = std::string_view(object.as_string()).substr(bytes_of(object.as_string(), i));
+    std::string one(rest.substr(0, code_point_at(rest, 0).length));
+    return object.is_markup() ? Value::markup(std::move(one)) : Value::string(std::move(one));
   }
   if (key.is(Kind::String)) return attribute(object, key.as_string());
-  return Value::undefined(fmt::format("{} object has no element {}", object.type_name(), key.repr()));
+  return Value::undefined(fmt::format("{} object has no element {}", object.type_name(), brief(key.repr())));
 }
 
 Value Interpreter::eval(const Expr& e, const ScopePtr& scope) {
@@ -411,6 +448,7 @@ Value Interpreter::eval(const Expr& e, const ScopePtr& scope) {
     case Op::Dict: {
       DictData data;
       for (size_t i = 0; i + 1 < e.parts.size(); i += 2) {
+        step(static_cast<int64_t>(data.items.size() / 8));
         Value key = part(i), value = part(i + 1);
         const auto it =
             std::find_if(data.items.begin(), data.items.end(), [&](auto& p) { return equal(p.first, key); });
@@ -465,16 +503,22 @@ Value Interpreter::eval(const Expr& e, const ScopePtr& scope) {
     }
     case Op::Compare: return Value::boolean(eval_compare(e, scope));
     case Op::Concat: {
-      std::string text;
-      for (const ExprPtr& p : e.parts) text += eval(*p, scope).text();
-      return made(std::move(text));
+      Text text;
+      for (const ExprPtr& p : e.parts) {
+        const Value v = eval(*p, scope);
+        if (v.is(Kind::String))
+          text += v.as_string();
+        else
+          text += v.text();
+      }
+      return Value::string(text.done());
     }
     default: break;
   }
   const Value left = part(0);
   const Value right = part(1);
   try {
-    return arithmetic(*this, e.op, left, right);
+    return arithmetic(e.op, left, right);
   } catch (Failure& failure) {
     if (failure.error.message.rfind("line ", 0) != 0)
       failure.error.message = fmt::format("line {}: {}", e.line, failure.error.message);

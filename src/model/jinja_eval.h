@@ -25,9 +25,7 @@ class Interpreter {
 
   std::string render(const Block& program, const Json& variables);
 
-  // For filters and methods. A string that the template makes is counted here: raises where a limit is passed.
-  Value made(std::string text);
-  void step(int64_t cost = 1);
+  // For filters and methods.
   Value filter(const std::string& name, const Value& input, Arguments& arguments);
   bool test(const std::string& name, const Value& input, Arguments& arguments);
   // object.name and object[key] with Jinja's rules; Undefined where absent.
@@ -59,16 +57,14 @@ class Interpreter {
   Value find(const std::string& name, const ScopePtr& scope);
 
   RenderOptions options_;
-  int64_t steps_ = 0;
   int depth_ = 0;
-  size_t bytes_ = 0;
   std::unordered_map<std::string, Value> globals_;
   std::vector<std::shared_ptr<DictData>> namespaces_;
   std::vector<ScopePtr> scopes_;  // captured by macros; emptied at the end, since macros and scopes hold each other
 };
 
 // What + - * / // % ** do (jinja_operators.cc).
-Value arithmetic(Interpreter& in, Expr::Op op, const Value& a, const Value& b);
+Value arithmetic(Expr::Op op, const Value& a, const Value& b);
 // The method `name` of a str, dict or list, bound to it; Undefined where there is none (jinja_methods.cc).
 Value method(const Value& object, const std::string& name);
 // raise_exception, strftime_now, namespace, range, dict, ... (jinja_builtins.cc).

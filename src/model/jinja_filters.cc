@@ -15,6 +15,7 @@ using Filter = Value (*)(Interpreter& in, const Value& v, Arguments& a);
 
 // a.b.0 of an item; a number in the path is an index.
 Value path(Interpreter& in, const Value& v, const std::string& dotted) {
+  scan(dotted.size());
   Value out = v;
   for (const std::string_view part : split(dotted, '.')) {
     const bool digits =
@@ -22,12 +23,6 @@ Value path(Interpreter& in, const Value& v, const std::string& dotted) {
     out = in.item(out, digits ? Value::integer(std::stoll(std::string(part))) : Value::string(std::string(part)));
   }
   return out;
-}
-
-std::vector<Value> items_of(Interpreter& in, const Value& v) {
-  std::vector<Value> items = iterate(v);
-  in.step(static_cast<int64_t>(items.size()));
-  return items;
 }
 
 int64_t length_of(const Value& v) {
@@ -53,7 +48,7 @@ Value by_attribute(Interpreter& in, const Value& v, const Value& attribute) {
   return path(in, v, attribute.text());
 }
 
-Value tojson(Interpreter& in, const Value& v, Arguments& a) {
+Value tojson(Interpreter&, const Value& v, Arguments& a) {
   Signature sig("tojson", a);
   JsonStyle style;
   style.ensure_ascii = sig.get_bool("ensure_ascii", false);
@@ -73,7 +68,7 @@ Value tojson(Interpreter& in, const Value& v, Arguments& a) {
     style.item_separator = parts[0].text();
     style.key_separator = parts[1].text();
   }
-  return in.made(to_json_text(v, style));
+  return Value::string(to_json_text(v, style));
 }
 
 Value join(Interpreter& in, const Value& v, Arguments& a) {
@@ -81,20 +76,18 @@ Value join(Interpreter& in, const Value& v, Arguments& a) {
   const std::string separator = sig.get("d", Value::string("")).text();
   const Value attribute = sig.get("attribute", Value::none());
   sig.done();
-  std::string out;
+  Text out;
   bool first = true;
-  for (const Value& item : items_of(in, v)) {
+  for (const Value& item : iterate(v)) {
     if (!first) out += separator;
     out += by_attribute(in, item, attribute).text();
     first = false;
   }
-  return in.made(std::move(out));
+  return Value::string(out.done());
 }
 
 // map, select and reject take anything falsy, None too, as empty.
-std::vector<Value> items_unless_falsy(Interpreter& in, const Value& v) {
-  return v.truthy() ? items_of(in, v) : std::vector<Value>();
-}
+std::vector<Value> items_unless_falsy(const Value& v) { return v.truthy() ? iterate(v) : std::vector<Value>(); }
 
 Value map(Interpreter& in, const Value& v, Arguments& a) {
   std::vector<Value> out;
@@ -104,14 +97,15 @@ Value map(Interpreter& in, const Value& v, Arguments& a) {
     const Value fallback = sig.get("default", Value());
     sig.done();
     if (attribute.is(Kind::Undefined)) raise("map needs a filter's name or attribute=");
-    for (const Value& item : items_unless_falsy(in, v)) {
+    for (const Value& item : items_unless_falsy(v)) {
       Value got = by_attribute(in, item, attribute);
       out.push_back(got.is(Kind::Undefined) && !fallback.is(Kind::Undefined) ? fallback : got);
     }
   } else {
     const std::string name = a.positional[0].text();
     if (!in.has_filter(name)) raise("no filter named '{}'", name);
-    for (const Value& item : items_unless_falsy(in, v)) {
+    for (const Value& item : items_unless_falsy(v)) {
+      step(static_cast<int64_t>(a.positional.size() + a.named.size()));
       Arguments rest{{a.positional.begin() + 1, a.positional.end()}, a.named};
       out.push_back(in.filter(name, item, rest));
     }
@@ -130,8 +124,9 @@ Value choose(Interpreter& in, const Value& v, Arguments& a, bool with_attribute,
   const bool has_test = a.positional.size() > at;
   const std::string name = has_test ? a.positional[at++].text() : "";
   if (has_test && !in.has_test(name)) raise("no test named '{}'", name);
-  for (const Value& item : items_unless_falsy(in, v)) {
+  for (const Value& item : items_unless_falsy(v)) {
     const Value subject = by_attribute(in, item, attribute);
+    step(static_cast<int64_t>(a.positional.size() + a.named.size()));
     Arguments rest{{a.positional.begin() + static_cast<std::ptrdiff_t>(at), a.positional.end()}, a.named};
     if ((has_test ? in.test(name, subject, rest) : subject.truthy()) == keep) out.push_back(item);
   }
@@ -144,9 +139,10 @@ Value sort(Interpreter& in, const Value& v, Arguments& a) {
   const Value attribute = sig.get("attribute", Value::none());
   sig.done();
   std::vector<std::pair<Value, Value>> keyed;
-  for (const Value& item : items_of(in, v)) {
+  for (const Value& item : iterate(v)) {
     std::vector<Value> keys;
     if (attribute.is(Kind::String)) {
+      scan(attribute.as_string().size());
       for (const std::string_view part : split(attribute.as_string(), ','))
         keys.push_back(fold(path(in, item, std::string(part)), case_sensitive));
     } else {
@@ -162,7 +158,7 @@ Value sort(Interpreter& in, const Value& v, Arguments& a) {
   return Value::list(std::move(out));
 }
 
-Value dictsort(Interpreter& in, const Value& v, Arguments& a) {
+Value dictsort(Interpreter&, const Value& v, Arguments& a) {
   Signature sig("dictsort", a);
   const bool case_sensitive = sig.get_bool("case_sensitive", false);
   const std::string by = sig.get_string("by", "key");
@@ -170,8 +166,9 @@ Value dictsort(Interpreter& in, const Value& v, Arguments& a) {
   sig.done();
   if (!v.is(Kind::Dict)) raise("dictsort needs a mapping, not {}", v.type_name());
   if (by != "key" && by != "value") raise("dictsort: you can only sort by either 'key' or 'value'");
+  step(static_cast<int64_t>(v.as_dict().items.size()));
+  take(v.as_dict().items.size() * 2 * sizeof(Value));
   auto items = v.as_dict().items;
-  in.step(static_cast<int64_t>(items.size()));
   const auto key = [&](const auto& p) { return fold(by == "key" ? p.first : p.second, case_sensitive); };
   std::stable_sort(items.begin(), items.end(), [&](const auto& x, const auto& y) {
     return reverse ? compare(key(y), key(x)) < 0 : compare(key(x), key(y)) < 0;
@@ -187,9 +184,8 @@ Value unique(Interpreter& in, const Value& v, Arguments& a) {
   const Value attribute = sig.get("attribute", Value::none());
   sig.done();
   std::vector<Value> seen, out;
-  for (const Value& item : items_of(in, v)) {
+  for (const Value& item : iterate(v)) {
     const Value key = fold(by_attribute(in, item, attribute), case_sensitive);
-    in.step(static_cast<int64_t>(seen.size()));
     if (std::any_of(seen.begin(), seen.end(), [&](const Value& s) { return equal(s, key); })) continue;
     seen.push_back(key);
     out.push_back(item);
@@ -218,7 +214,7 @@ Value groupby(Interpreter& in, const Value& v, Arguments& a) {
   return Value::list(std::move(out));
 }
 
-Value indent(Interpreter& in, const Value& v, Arguments& a) {
+Value indent(Interpreter&, const Value& v, Arguments& a) {
   Signature sig("indent", a);
   const Value width = sig.get("width", Value::integer(4));
   const bool first = sig.get_bool("first", false), blank = sig.get_bool("blank", false);
@@ -228,7 +224,7 @@ Value indent(Interpreter& in, const Value& v, Arguments& a) {
       width.is(Kind::String)
           ? width.as_string()
           : std::string(static_cast<size_t>(std::clamp<int64_t>(width.is_whole() ? width.as_int() : 4, 0, 1000)), ' ');
-  std::string out;
+  Text out;
   bool start = true;
   for (const std::string& line : lines_of(v.as_string() + '\n')) {
     if (!start) out += '\n';
@@ -236,8 +232,7 @@ Value indent(Interpreter& in, const Value& v, Arguments& a) {
     out += line;
     start = false;
   }
-  const Value made = in.made(std::move(out));
-  return v.is_markup() ? marked(made) : made;
+  return v.is_markup() ? Value::markup(out.done()) : Value::string(out.done());
 }
 
 Value from_double(double d) {
@@ -305,14 +300,13 @@ Value round_to(Interpreter&, const Value& v, Arguments& a) {
 
 // Jinja's title: a new word begins after white space, '-', and opening brackets.
 std::string title(const std::string& s) {
-  std::string out;
+  Text out;
   bool start = true;
-  for (const Value& v : iterate(Value::string(s))) {
-    const std::string& c = v.as_string();
-    out += start ? upper(c) : lower(c);
-    start = is_space(code_point_at(c, 0).value) || std::string_view("-({[<").find(c) != std::string_view::npos;
+  for (const uint32_t c : code_points(s)) {
+    start ? append_upper(out, c) : append_lower(out, c);
+    start = is_space(c) || (c < 0x80 && std::string_view("-({[<").find(static_cast<char>(c)) != std::string_view::npos);
   }
-  return out;
+  return out.done();
 }
 
 std::string capitalize(const std::string& s) {
@@ -328,7 +322,7 @@ Value extreme(Interpreter& in, const Value& v, Arguments& a, int sign) {
   sig.done();
   Value best = Value::undefined("No aggregated item, sequence was empty.");
   bool first = true;
-  for (const Value& item : items_of(in, v)) {
+  for (const Value& item : iterate(v)) {
     const auto key = [&](const Value& x) { return fold(by_attribute(in, x, attribute), case_sensitive); };
     if (first || compare(key(item), key(best)) * sign > 0) best = item;
     first = false;
@@ -336,13 +330,13 @@ Value extreme(Interpreter& in, const Value& v, Arguments& a, int sign) {
   return best;
 }
 
-Value batch(Interpreter& in, const Value& v, Arguments& a) {
+Value batch(Interpreter&, const Value& v, Arguments& a) {
   Signature sig("batch", a);
   const int64_t n = sig.get_int("linecount", 1);
   const Value fill = sig.get("fill_with", Value::none());
   sig.done();
   std::vector<Value> out, row;
-  for (const Value& item : items_of(in, v)) {
+  for (const Value& item : iterate(v)) {
     if (static_cast<int64_t>(row.size()) == n) {
       out.push_back(Value::list(std::move(row)));
       row.clear();
@@ -350,21 +344,24 @@ Value batch(Interpreter& in, const Value& v, Arguments& a) {
     row.push_back(item);
   }
   if (!row.empty()) {
-    while (!fill.is(Kind::None) && static_cast<int64_t>(row.size()) < std::min<int64_t>(n, 100000)) row.push_back(fill);
+    while (!fill.is(Kind::None) && static_cast<int64_t>(row.size()) < std::min<int64_t>(n, 100000)) {
+      step();
+      row.push_back(fill);
+    }
     out.push_back(Value::list(std::move(row)));
   }
   return Value::list(std::move(out), ListKind::Generator);
 }
 
-Value slice(Interpreter& in, const Value& v, Arguments& a) {
+Value slice(Interpreter&, const Value& v, Arguments& a) {
   Signature sig("slice", a);
   const int64_t slices = sig.get_int("slices", 0);
   const Value fill = sig.get("fill_with", Value::none());
   sig.done();
   if (slices == 0) raise("slice: the number of slices is 0 or missing");
   if (slices > 100000) raise_limit("slice: {} slices are more than 100000", slices);
-  in.step(std::max<int64_t>(slices, 0));
-  const std::vector<Value> items = items_of(in, v);
+  step(std::max<int64_t>(slices, 0));
+  const std::vector<Value> items = iterate(v);
   std::vector<Value> out;
   auto at = items.begin();
   for (int64_t i = 0; i < slices; ++i) {
@@ -386,7 +383,7 @@ Value center(Interpreter& in, const Value& v, Arguments& a) {
   return in.call(in.attribute(v.is_markup() ? marked(text) : text, "center"), width);
 }
 
-Value truncate(Interpreter& in, const Value& v, Arguments& a) {
+Value truncate(Interpreter&, const Value& v, Arguments& a) {
   Signature sig("truncate", a);
   const int64_t limit = sig.get_int("length", 255);
   const bool kill_words = sig.get_bool("killwords", false);
@@ -400,15 +397,13 @@ Value truncate(Interpreter& in, const Value& v, Arguments& a) {
   if (limit >= INT64_MAX - leeway || length_of(v) <= limit + leeway) return v;
   if (!v.is(Kind::String)) raise("truncate: a text is needed, not {}", v.type_name());
   const std::string& text = v.as_string();
-  size_t bytes = 0;
-  for (int64_t i = 0; i < limit - ends; ++i) bytes += code_point_at(text, bytes).length;
-  std::string out = text.substr(0, bytes);
+  std::string out = text.substr(0, bytes_of(text, limit - ends));
   if (const size_t space = out.rfind(' '); !kill_words && space != std::string::npos) out.resize(space);
-  const Value made = in.made(out + (v.is_markup() ? html(Value::string(end)) : end));
+  const Value made = Value::string(out + (v.is_markup() ? html(Value::string(end)) : end));
   return v.is_markup() ? marked(made) : made;
 }
 
-Value wordwrap(Interpreter& in, const Value& v, Arguments& a) {
+Value wordwrap(Interpreter&, const Value& v, Arguments& a) {
   Signature sig("wordwrap", a);
   const int64_t width = sig.get_int("width", 79);
   const bool break_long = sig.get_bool("break_long_words", true);
@@ -418,7 +413,7 @@ Value wordwrap(Interpreter& in, const Value& v, Arguments& a) {
   sig.done();
   if (!v.is(Kind::String)) raise("wordwrap: a text is needed, not {}", v.type_name());
   if (width <= 0) raise("wordwrap: width {} must be 1 or more", width);
-  std::string out;
+  Text out;
   bool first = true;
   for (const std::string& line : lines_of(v.as_string())) {
     if (!first) out += separator;
@@ -430,29 +425,29 @@ Value wordwrap(Interpreter& in, const Value& v, Arguments& a) {
     }
     first = false;
   }
-  return in.made(std::move(out));
+  return Value::string(out.done());
 }
 
 // Filters without arguments from text to text.
 // `kKeeps`: markup stays markup, as in Jinja's soft_str.
 template <std::string (*kFunction)(const std::string&), bool kKeeps>
-Value textual(Interpreter& in, const Value& v, Arguments& a) {
+Value textual(Interpreter&, const Value& v, Arguments& a) {
   Signature("filter", a).done();
-  const Value made = in.made(kFunction(v.text()));
+  const Value made = Value::string(kFunction(v.text()));
   return kKeeps && v.is_markup() ? marked(made) : made;
 }
-Value safe(Interpreter& in, const Value& v, Arguments& a) {
+Value safe(Interpreter&, const Value& v, Arguments& a) {
   Signature("safe", a).done();
-  return marked(in.made(v.text()));
+  return marked(Value::string(v.text()));
 }
-Value escape(Interpreter& in, const Value& v, Arguments& a) {
+Value escape(Interpreter&, const Value& v, Arguments& a) {
   Signature("escape", a).done();
-  return marked(in.made(html(v)));
+  return marked(Value::string(html(v)));
 }
 // Escapes markup too.
-Value force_escape(Interpreter& in, const Value& v, Arguments& a) {
+Value force_escape(Interpreter&, const Value& v, Arguments& a) {
   Signature("forceescape", a).done();
-  return marked(in.made(html(Value::string(v.text()))));
+  return marked(Value::string(html(Value::string(v.text()))));
 }
 std::string upper_of(const std::string& s) { return upper(s); }
 std::string lower_of(const std::string& s) { return lower(s); }
@@ -493,13 +488,14 @@ const std::map<std::string, Filter>& filters() {
       {"max", [](Interpreter& in, const Value& v, Arguments& a) { return extreme(in, v, a, 1); }},
       {"length", [](Interpreter&, const Value& v, Arguments&) { return Value::integer(length_of(v)); }},
       {"count", [](Interpreter&, const Value& v, Arguments&) { return Value::integer(length_of(v)); }},
-      {"list", [](Interpreter& in, const Value& v, Arguments&) { return Value::list(items_of(in, v)); }},
+      {"list", [](Interpreter&, const Value& v, Arguments&) { return Value::list(iterate(v)); }},
       {"trim",
-       [](Interpreter& in, const Value& v, Arguments& a) {
+       [](Interpreter&, const Value& v, Arguments& a) {
          Signature sig("trim", a);
          const Value chars = sig.get("chars", Value::none());
          sig.done();
-         const Value made = in.made(strip(v.text(), true, true, chars.is(Kind::String) ? &chars.as_string() : nullptr));
+         const Value made =
+             Value::string(strip(v.text(), true, true, chars.is(Kind::String) ? &chars.as_string() : nullptr));
          return v.is_markup() ? marked(made) : made;
        }},
       {"default",
@@ -520,24 +516,24 @@ const std::map<std::string, Filter>& filters() {
          return in.call(in.attribute(text, "replace"), a);
        }},
       {"first",
-       [](Interpreter& in, const Value& v, Arguments&) {
-         const auto items = items_of(in, v);
+       [](Interpreter&, const Value& v, Arguments&) {
+         const auto items = iterate(v);
          return items.empty() ? Value::undefined("No first item, sequence was empty.") : items.front();
        }},
       {"last",
-       [](Interpreter& in, const Value& v, Arguments&) {
+       [](Interpreter&, const Value& v, Arguments&) {
          if (v.is(Kind::List) && v.as_list().kind == ListKind::Generator) raise("'generator' object is not reversible");
-         const auto items = items_of(in, v);
+         const auto items = iterate(v);
          return items.empty() ? Value::undefined("No last item, sequence was empty.") : items.back();
        }},
       {"reverse",
-       [](Interpreter& in, const Value& v, Arguments&) {
-         auto items = items_of(in, v);
+       [](Interpreter&, const Value& v, Arguments&) {
+         auto items = iterate(v);
          std::reverse(items.begin(), items.end());
          if (!v.is(Kind::String)) return Value::list(std::move(items), ListKind::Generator);
-         std::string out;
+         Text out;
          for (const Value& c : items) out += c.as_string();
-         return v.is_markup() ? marked(in.made(std::move(out))) : in.made(std::move(out));
+         return v.is_markup() ? Value::markup(out.done()) : Value::string(out.done());
        }},
       {"items",
        [](Interpreter& in, const Value& v, Arguments&) {
@@ -559,8 +555,8 @@ const std::map<std::string, Filter>& filters() {
          const Value attribute = sig.get("attribute", Value::none());
          Value total = sig.get("start", Value::integer(0));
          sig.done();
-         for (const Value& item : items_of(in, v))
-           total = arithmetic(in, Expr::Op::Add, total, by_attribute(in, item, attribute));
+         for (const Value& item : iterate(v))
+           total = arithmetic(Expr::Op::Add, total, by_attribute(in, item, attribute));
          return total;
        }},
       {"attr",
@@ -571,8 +567,8 @@ const std::map<std::string, Filter>& filters() {
          return method(v, name);
        }},
       {"format",
-       [](Interpreter& in, const Value& v, Arguments& a) {
-         return arithmetic(in, Expr::Op::Modulo, v.is(Kind::String) ? v : Value::string(v.text()),
+       [](Interpreter&, const Value& v, Arguments& a) {
+         return arithmetic(Expr::Op::Modulo, v.is(Kind::String) ? v : Value::string(v.text()),
                            Value::list(a.positional, ListKind::Tuple));
        }},
       {"wordcount",

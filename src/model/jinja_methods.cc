@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <optional>
 
+#include <utf8proc.h>
+
 #include "base/text.h"
 #include "model/jinja_eval.h"
 #include "model/unicode.h"
@@ -10,52 +12,103 @@
 namespace retort::model::jinja {
 namespace {
 
-Value strings(const std::vector<std::string>& parts) {
-  std::vector<Value> out;
-  for (const std::string& p : parts) out.push_back(Value::string(p));
-  return Value::list(std::move(out));
-}
+// The parts of a text as they are found; each is paid for.
+class Parts {
+ public:
+  void add(std::string_view part) {
+    step();
+    items_.push_back(Value::string(std::string(part)));
+  }
+  size_t size() const { return items_.size(); }
+  std::vector<Value> take_items() { return std::move(items_); }
+  Value list() { return Value::list(std::move(items_)); }
+  Value reversed() {
+    std::reverse(items_.begin(), items_.end());
+    return list();
+  }
 
-std::vector<std::string> split_words(const std::string& s, int64_t limit) {
-  std::vector<std::string> out;
+ private:
+  std::vector<Value> items_;
+};
+
+bool full(const Parts& parts, int64_t limit) { return limit >= 0 && static_cast<int64_t>(parts.size()) >= limit; }
+
+// str.split() without a separator.
+Value split_words(std::string_view s, int64_t limit) {
+  scan(s.size());
+  Parts out;
   size_t i = 0;
   const auto space_at = [&](size_t k) { return is_space(code_point_at(s, k).value); };
   for (;;) {
     while (i < s.size() && space_at(i)) i += code_point_at(s, i).length;
-    if (i >= s.size()) return out;
-    if (limit >= 0 && static_cast<int64_t>(out.size()) == limit) {
-      out.push_back(s.substr(i));
-      return out;
+    if (i >= s.size()) return out.list();
+    if (full(out, limit)) {
+      out.add(s.substr(i));
+      return out.list();
     }
     const size_t begin = i;
     while (i < s.size() && !space_at(i)) i += code_point_at(s, i).length;
-    out.push_back(s.substr(begin, i - begin));
+    out.add(s.substr(begin, i - begin));
   }
 }
 
-std::vector<std::string> split_at(const std::string& s, const std::string& separator, int64_t limit, bool from_right) {
-  if (separator.empty()) raise("empty separator");
-  std::vector<std::string> out;
-  if (from_right) {
-    std::string rest = s;
-    while (limit < 0 || static_cast<int64_t>(out.size()) < limit) {
-      const size_t at = rest.rfind(separator);
-      if (at == std::string::npos) break;
-      out.push_back(rest.substr(at + separator.size()));
-      rest.resize(at);
-    }
-    out.push_back(rest);
-    std::reverse(out.begin(), out.end());
-    return out;
+// Where the last run of space, or of what is none, before `end` begins.
+size_t run_before(std::string_view s, size_t end, bool space) {
+  while (end > 0) {
+    size_t i = end - 1;
+    while (i > 0 && (static_cast<uint8_t>(s[i]) & 0xC0) == 0x80) --i;
+    if (is_space(code_point_at(s, i).value) != space) break;
+    end = i;
   }
+  return end;
+}
+
+// str.rsplit() without a separator.
+Value rsplit_words(std::string_view s, int64_t limit) {
+  scan(s.size());
+  Parts out;
+  for (size_t end = run_before(s, s.size(), true); end > 0; end = run_before(s, end, true)) {
+    if (full(out, limit)) {
+      out.add(s.substr(0, end));
+      break;
+    }
+    const size_t begin = run_before(s, end, false);
+    out.add(s.substr(begin, end - begin));
+    end = begin;
+  }
+  return out.reversed();
+}
+
+Parts split_at(std::string_view s, std::string_view separator, int64_t limit) {
+  if (separator.empty()) raise("empty separator");
+  Parts out;
   size_t begin = 0;
-  while (limit < 0 || static_cast<int64_t>(out.size()) < limit) {
-    const size_t at = s.find(separator, begin);
-    if (at == std::string::npos) break;
-    out.push_back(s.substr(begin, at - begin));
+  while (!full(out, limit)) {
+    const size_t at = place_of(s, separator, begin);
+    if (at == std::string_view::npos) break;
+    out.add(s.substr(begin, at - begin));
     begin = at + separator.size();
   }
-  out.push_back(s.substr(begin));
+  out.add(s.substr(begin));
+  return out;
+}
+
+// From the right; the parts come from the last to the first.
+Parts rsplit_at(std::string_view s, std::string_view separator, int64_t limit) {
+  if (separator.empty()) raise("empty separator");
+  take(s.size());
+  std::string turned(s), key(separator);
+  std::reverse(turned.begin(), turned.end());
+  std::reverse(key.begin(), key.end());
+  Parts out;
+  size_t begin = 0;  // of what is left of `turned`
+  while (!full(out, limit)) {
+    const size_t at = place_of(turned, key, begin);
+    if (at == std::string_view::npos) break;
+    out.add(s.substr(s.size() - at, at - begin));
+    begin = at + key.size();
+  }
+  out.add(s.substr(0, s.size() - begin));
   return out;
 }
 
@@ -64,34 +117,22 @@ Value split(const std::string& s, Arguments& a, bool from_right) {
   const Value separator = sig.get("sep", Value::none());
   const int64_t limit = sig.get_int("maxsplit", -1);
   sig.done();
-  if (separator.is(Kind::None)) {
-    if (from_right && limit >= 0) {
-      const std::vector<std::string> words = split_words(s, -1);
-      const auto kept = std::min(words.size(), static_cast<size_t>(limit));
-      // What is left of the last `kept` words is one, as it stands.
-      std::string rest = strip(s, false, true);
-      for (size_t i = 0; i < kept; ++i) {
-        rest.resize(rest.size() - words[words.size() - 1 - i].size());
-        rest = strip(rest, false, true);
-      }
-      std::vector<std::string> out(words.end() - static_cast<std::ptrdiff_t>(kept), words.end());
-      if (!rest.empty()) out.insert(out.begin(), rest);
-      return strings(out);
-    }
-    return strings(split_words(s, limit));
-  }
+  if (separator.is(Kind::None)) return from_right ? rsplit_words(s, limit) : split_words(s, limit);
   if (!separator.is(Kind::String)) raise("split: the separator must be a string, not {}", separator.type_name());
-  return strings(split_at(s, separator.as_string(), limit, from_right));
+  return from_right ? rsplit_at(s, separator.as_string(), limit).reversed()
+                    : split_at(s, separator.as_string(), limit).list();
 }
 
-bool affix(const std::string& s, const Value& what, bool start) {
+bool affix(std::string_view s, const Value& what, bool start) {
+  step();
   if (what.is(Kind::List) && what.as_list().kind == ListKind::Tuple) {
     const auto& items = what.as_list().items;
     return std::any_of(items.begin(), items.end(), [&](const Value& v) { return affix(s, v, start); });
   }
   if (!what.is(Kind::String)) raise("startswith/endswith needs a string, not {}", what.type_name());
   const std::string& w = what.as_string();
-  return start ? s.rfind(w, 0) == 0 : s.size() >= w.size() && s.compare(s.size() - w.size(), w.size(), w) == 0;
+  scan(std::min(w.size(), s.size()));
+  return start ? s.starts_with(w) : s.ends_with(w);
 }
 
 template <class Predicate>
@@ -100,55 +141,63 @@ bool all_of(const std::string& s, Predicate predicate) {
   return !points.empty() && std::all_of(points.begin(), points.end(), predicate);
 }
 
-std::string replaced(const std::string& s, const std::string& from, const std::string& to, int64_t limit) {
-  std::string out;
+std::string replaced(std::string_view s, std::string_view from, std::string_view to, int64_t limit) {
+  Text out;
   int64_t done = 0;
   size_t i = 0;
   if (from.empty()) {
     for (; i < s.size() && (limit < 0 || done < limit); ++done) {
+      step();
       const size_t n = code_point_at(s, i).length;
-      out += to + s.substr(i, n);
+      out += to;
+      out += s.substr(i, n);
       i += n;
     }
-    return out + s.substr(i) + (limit < 0 || done < limit ? to : "");
+    out += s.substr(i);
+    if (limit < 0 || done < limit) out += to;
+    return out.done();
   }
   while (limit < 0 || done < limit) {
-    const size_t at = s.find(from, i);
-    if (at == std::string::npos) break;
-    out += s.substr(i, at - i) + to;
+    const size_t at = place_of(s, from, i);
+    if (at == std::string_view::npos) break;
+    step();
+    out += s.substr(i, at - i);
+    out += to;
     i = at + from.size();
     ++done;
-    if (out.size() > (size_t{1} << 30)) raise_limit("replace makes a text of over a gigabyte");
   }
-  return out + s.substr(i);
+  out += s.substr(i);
+  return out.done();
 }
 
-std::string title(const std::string& s) {
-  std::string out;
+bool changes_lower(uint32_t c) {
+  return static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))) != c;
+}
+bool changes_upper(uint32_t c) {
+  return c == 0xDF || static_cast<uint32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))) != c;
+}
+
+std::string title(std::string_view s) {
+  Text out;
   bool start = true;
-  for (const Value& v : iterate(Value::string(s))) {
-    const std::string& c = v.as_string();
-    const bool letter = (char_classes()[code_point_at(c, 0).value] & kLetter) != 0;
-    out += !letter ? c : start ? upper(c) : lower(c);
+  for (const uint32_t c : code_points(s)) {
+    const bool letter = (char_classes()[c] & kLetter) != 0;
+    letter && !start ? append_lower(out, c) : letter ? append_upper(out, c) : append_same(out, c);
     start = !letter;
   }
-  return out;
+  return out.done();
 }
 
-std::string swapcase(const std::string& s) {
-  std::string out;
-  for (const Value& v : iterate(Value::string(s))) {
-    const std::string& c = v.as_string();
-    out += lower(c) != c ? lower(c) : upper(c);
-  }
-  return out;
+std::string swapcase(std::string_view s) {
+  Text out;
+  for (const uint32_t c : code_points(s)) changes_lower(c) ? append_lower(out, c) : append_upper(out, c);
+  return out.done();
 }
 
-bool is_title(const std::string& s) {
+bool is_title(std::string_view s) {
   bool cased = false, any = false;
-  for (const Value& v : iterate(Value::string(s))) {
-    const std::string& c = v.as_string();
-    const bool up = lower(c) != c, low = !up && upper(c) != c;
+  for (const uint32_t c : code_points(s)) {
+    const bool up = changes_lower(c), low = !up && changes_upper(c);
     if ((up && cased) || (low && !cased)) return false;
     cased = up || low;
     any |= cased;
@@ -160,24 +209,25 @@ bool is_title(const std::string& s) {
 std::string padded(const std::string& s, const std::string& name, int64_t width, const std::string& fill) {
   if (length(fill) != 1) raise("{}: the fill character must be exactly one character long", name);
   if (width > (1 << 20)) raise_limit("{}: width {} is more than {}", name, width, 1 << 20);
-  const int64_t missing = width - static_cast<int64_t>(length(s));
+  const int64_t missing = std::max<int64_t>(width, 0) - static_cast<int64_t>(length(s));
   if (missing <= 0) return s;
   // Python's center puts the odd one to the left where the width is odd.
   const int64_t left = name == "ljust" ? 0 : name == "rjust" ? missing : missing / 2 + (missing & width & 1);
-  std::string out;
-  for (int64_t i = 0; i < left; ++i) out += fill;
+  Text out;
+  out.repeat(fill, left);
   out += s;
-  for (int64_t i = left; i < missing; ++i) out += fill;
-  return out;
+  out.repeat(fill, missing - left);
+  return out.done();
 }
 
 std::string expand_tabs(const std::string& s, int64_t size) {
-  std::string out;
+  scan(s.size());
+  Text out;
   int64_t column = 0;
   for (const char c : s) {
     if (c == '\t') {
       const int64_t spaces = size > 0 ? std::min<int64_t>(size, 1000) - column % std::min<int64_t>(size, 1000) : 0;
-      out.append(static_cast<size_t>(spaces), ' ');
+      out.repeat(" ", spaces);
       column += spaces;
       continue;
     }
@@ -185,7 +235,7 @@ std::string expand_tabs(const std::string& s, int64_t size) {
     if ((static_cast<uint8_t>(c) & 0xC0) != 0x80) ++column;
     if (c == '\n' || c == '\r') column = 0;
   }
-  return out;
+  return out.done();
 }
 
 struct Part {
@@ -196,6 +246,7 @@ struct Part {
 std::optional<Part> part_of(const std::string& s, Signature& sig) {
   const Value start = sig.get("start", Value::none()), end = sig.get("end", Value::none());
   sig.done();
+  if (start.is(Kind::None) && end.is(Kind::None)) return Part{0, s.size()};
   const auto n = static_cast<int64_t>(length(s));
   const auto place = [&](const Value& v, int64_t fallback) {
     if (v.is(Kind::None)) return fallback;
@@ -204,13 +255,8 @@ std::optional<Part> part_of(const std::string& s, Signature& sig) {
   };
   const int64_t from = place(start, 0), to = std::min(place(end, n), n);
   if (from > to) return {};
-  Part part;
-  for (int64_t i = 0; i < to; ++i) {
-    if (i == from) part.begin = part.end;
-    part.end += code_point_at(s, part.end).length;
-  }
-  if (from == to) part.begin = part.end;
-  return part;
+  const size_t begin = bytes_of(s, from);
+  return Part{begin, begin + bytes_of(std::string_view(s).substr(begin), to - from)};
 }
 
 std::string capitalized(const std::string& s) {
@@ -221,7 +267,8 @@ std::string capitalized(const std::string& s) {
 
 // "{} {0} {name}".format(...), without format specifications.
 std::string format_braces(const std::string& s, const Arguments& a) {
-  std::string out;
+  scan(s.size());
+  Text out;
   size_t automatic = 0;
   for (size_t i = 0; i < s.size(); ++i) {
     if (s.compare(i, 2, "{{") == 0 || s.compare(i, 2, "}}") == 0) {
@@ -233,6 +280,7 @@ std::string format_braces(const std::string& s, const Arguments& a) {
       out += s[i];
       continue;
     }
+    step(1 + static_cast<int64_t>(a.named.size()));
     const size_t end = s.find('}', i);
     if (end == std::string::npos) raise("format: single '{{'");
     const std::string field = s.substr(i + 1, end - i - 1);
@@ -243,12 +291,12 @@ std::string format_braces(const std::string& s, const Arguments& a) {
       continue;
     }
     if (field.find_first_not_of("0123456789") != std::string::npos || field.size() > 6)
-      raise("format: the field {{{}}} is not supported", field);
+      raise("format: the field {{{}}} is not supported", brief(field));
     const size_t index = field.empty() ? automatic++ : static_cast<size_t>(std::stoul(field));
     if (index >= a.positional.size()) raise("format: no argument {}", index);
     out += a.positional[index].text();
   }
-  return out;
+  return out.done();
 }
 
 // What Markup's methods do to the texts that become part of the result.
@@ -266,31 +314,34 @@ void escape_arguments(const std::string& name, Arguments& a) {
   }
 }
 
-Value string_method(Interpreter& in, const std::string& s, const std::string& name, Arguments& a) {
+Value string_method(const std::string& s, const std::string& name, Arguments& a) {
   Signature sig(name.c_str(), a);
   if (name == "split" || name == "rsplit") return split(s, a, name == "rsplit");
-  if (name == "format") return in.made(format_braces(s, a));
+  if (name == "format") return Value::string(format_braces(s, a));
   if (name == "strip" || name == "lstrip" || name == "rstrip") {
     const Value chars = sig.get("chars", Value::none());
     sig.done();
     if (!chars.is(Kind::None) && !chars.is(Kind::String)) raise("{}: needs a string", name);
     const std::string* set = chars.is(Kind::String) ? &chars.as_string() : nullptr;
-    return in.made(strip(s, name != "rstrip", name != "lstrip", set));
+    return Value::string(strip(s, name != "rstrip", name != "lstrip", set));
   }
   if (name == "startswith" || name == "endswith") {
     const Value what = sig.get("prefix");
     const auto part = part_of(s, sig);
-    return Value::boolean(part && affix(s.substr(part->begin, part->end - part->begin), what, name == "startswith"));
+    return Value::boolean(
+        part && affix(std::string_view(s).substr(part->begin, part->end - part->begin), what, name == "startswith"));
   }
   if (name == "replace") {
     const std::string from = sig.need_string("old"), to = sig.need_string("new");
-    return in.made(replaced(s, from, to, sig.get_int("count", -1)));
+    return Value::string(replaced(s, from, to, sig.get_int("count", -1)));
   }
   if (name == "find" || name == "rfind" || name == "index" || name == "rindex") {
     const std::string what = sig.need_string("sub");
     const auto part = part_of(s, sig);
     const std::string_view in_part = part ? std::string_view(s).substr(part->begin, part->end - part->begin) : "";
-    const size_t at = !part ? std::string::npos : name[0] == 'r' ? in_part.rfind(what) : in_part.find(what);
+    const size_t at = !part            ? std::string::npos
+                      : name[0] == 'r' ? last_place_of(in_part, what)
+                                       : place_of(in_part, what);
     if (at == std::string::npos && name.ends_with("index")) raise("substring not found");
     if (at == std::string::npos) return Value::integer(-1);
     return Value::integer(static_cast<int64_t>(length(std::string_view(s).substr(0, part->begin + at))));
@@ -299,29 +350,33 @@ Value string_method(Interpreter& in, const std::string& s, const std::string& na
     const std::string what = sig.need_string("sub");
     const auto part = part_of(s, sig);
     if (!part) return Value::integer(0);
-    const std::string text = s.substr(part->begin, part->end - part->begin);
+    const std::string_view text = std::string_view(s).substr(part->begin, part->end - part->begin);
     if (what.empty()) return Value::integer(static_cast<int64_t>(length(text)) + 1);
-    return Value::integer(static_cast<int64_t>(split_at(text, what, -1, false).size()) - 1);
+    int64_t count = 0;
+    for (size_t at = 0; (at = place_of(text, what, at)) != std::string_view::npos; at += what.size()) ++count;
+    return Value::integer(count);
   }
   if (name == "center" || name == "ljust" || name == "rjust") {
     const Value width = sig.get("width");
     if (!width.is_whole()) raise("{}: the width must be an integer, not {}", name, width.type_name());
     const std::string fill = sig.get_string("fillchar", " ");
     sig.done();
-    return in.made(padded(s, name, width.as_int(), fill));
+    return Value::string(padded(s, name, width.as_int(), fill));
   }
   if (name == "expandtabs") {
     const int64_t size = sig.get_int("tabsize", 8);
     sig.done();
-    return in.made(expand_tabs(s, size));
+    return Value::string(expand_tabs(s, size));
   }
   if (name == "splitlines") {
     const bool keep_ends = sig.get_bool("keepends", false);
     sig.done();
-    return strings(lines_of(s, keep_ends));
+    Parts lines;
+    for (const std::string& line : lines_of(s, keep_ends)) lines.add(line);
+    return lines.list();
   }
   if (name == "join") {
-    std::string out;
+    Text out;
     bool first = true;
     for (const Value& v : iterate(sig.get("iterable"))) {
       if (!v.is(Kind::String)) raise("join: expected str, {} found", v.type_name());
@@ -329,39 +384,40 @@ Value string_method(Interpreter& in, const std::string& s, const std::string& na
       out += v.as_string();
       first = false;
     }
-    return in.made(std::move(out));
+    return Value::string(out.done());
   }
   if (name == "removeprefix" || name == "removesuffix") {
     const Value what = Value::string(sig.need_string("prefix"));
     if (!affix(s, what, name == "removeprefix")) return Value::string(s);
     const size_t n = what.as_string().size();
-    return in.made(name == "removeprefix" ? s.substr(n) : s.substr(0, s.size() - n));
+    return Value::string(name == "removeprefix" ? s.substr(n) : s.substr(0, s.size() - n));
   }
   if (name == "partition" || name == "rpartition") {
     const std::string separator = sig.need_string("sep");
     const bool right = name == "rpartition";
-    const auto parts = split_at(s, separator, 1, right);
-    std::vector<Value> out;
-    if (parts.size() == 2)
-      out = {Value::string(parts[0]), Value::string(separator), Value::string(parts[1])};
+    std::vector<Value> out = (right ? rsplit_at(s, separator, 1) : split_at(s, separator, 1)).take_items();
+    if (right) std::reverse(out.begin(), out.end());
+    if (out.size() == 2)
+      out.insert(out.begin() + 1, Value::string(separator));
     else
       out = {Value::string(right ? "" : s), Value::string(""), Value::string(right ? s : "")};
     return Value::list(std::move(out), ListKind::Tuple);
   }
   if (name == "zfill") {
-    const int64_t width = std::min<int64_t>(sig.get_int("width", 0), 1 << 20);
+    const int64_t width = std::clamp<int64_t>(sig.get_int("width", 0), 0, 1 << 20);
     const int64_t missing = width - static_cast<int64_t>(length(s));
     if (missing <= 0) return Value::string(s);
     const size_t sign = !s.empty() && (s[0] == '-' || s[0] == '+') ? 1 : 0;
-    return in.made(s.substr(0, sign) + std::string(static_cast<size_t>(missing), '0') + s.substr(sign));
+    return Value::string(s.substr(0, sign) + std::string(static_cast<size_t>(missing), '0') + s.substr(sign));
   }
   sig.done();
-  if (name == "upper") return in.made(upper(s));
-  if (name == "lower") return in.made(lower(s));
-  if (name == "title") return in.made(title(s));
-  if (name == "capitalize") return in.made(capitalized(s));
-  if (name == "swapcase") return in.made(swapcase(s));
+  if (name == "upper") return Value::string(upper(s));
+  if (name == "lower") return Value::string(lower(s));
+  if (name == "title") return Value::string(title(s));
+  if (name == "capitalize") return Value::string(capitalized(s));
+  if (name == "swapcase") return Value::string(swapcase(s));
   if (name == "istitle") return Value::boolean(is_title(s));
+  scan(s.size());
   if (name == "isascii")
     return Value::boolean(std::all_of(s.begin(), s.end(), [](char c) { return static_cast<uint8_t>(c) < 0x80; }));
   const uint8_t* classes = char_classes();
@@ -396,6 +452,7 @@ Value dict_method(const Value& object, const std::string& name, Arguments& a) {
   if (name == "copy") return object;
   std::vector<Value> out;
   for (const auto& [key, value] : d.items) {
+    step();
     if (name == "items")
       out.push_back(Value::list({key, value}, ListKind::Tuple));
     else
@@ -417,10 +474,10 @@ constexpr std::string_view kListChanges[] = {"append", "extend", "insert", "pop"
 
 Value method(const Value& object, const std::string& name) {
   if (object.is(Kind::String) && known(kStringMethods, name)) {
-    return Value::callable(name, [object, name](Interpreter& in, Arguments& a) {
-      if (!object.is_markup()) return string_method(in, object.as_string(), name, a);
+    return Value::callable(name, [object, name](Interpreter&, Arguments& a) {
+      if (!object.is_markup()) return string_method(object.as_string(), name, a);
       escape_arguments(name, a);
-      return marked(string_method(in, object.as_string(), name, a));
+      return marked(string_method(object.as_string(), name, a));
     });
   }
   const auto refused = [&](const char* type) {
@@ -445,7 +502,7 @@ Value method(const Value& object, const std::string& name) {
         return Value::integer(
             std::count_if(items.begin(), items.end(), [&](const Value& v) { return equal(v, what); }));
       const auto it = std::find_if(items.begin(), items.end(), [&](const Value& v) { return equal(v, what); });
-      if (it == items.end()) raise("{} is not in the list", what.repr());
+      if (it == items.end()) raise("{} is not in the list", brief(what.repr()));
       return Value::integer(it - items.begin());
     });
   }

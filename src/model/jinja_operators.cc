@@ -96,12 +96,13 @@ int64_t whole_part(const Value& v) {
 }
 
 // "%s and %d" % (a, b)
-Value percent_format(Interpreter& in, const Value& format, const Value& right) {
+Value percent_format(const Value& format, const Value& right) {
   const std::string& pattern = format.as_string();
   const bool markup = format.is_markup();
   std::vector<Value> values{right};
-  if (right.is(Kind::List) && right.as_list().kind == ListKind::Tuple) values = right.as_list().items;
-  std::string out;
+  if (right.is(Kind::List) && right.as_list().kind == ListKind::Tuple) values = iterate(right);
+  scan(pattern.size());
+  Text out;
   size_t used = 0;
   for (size_t i = 0; i < pattern.size(); ++i) {
     if (pattern[i] != '%') {
@@ -120,6 +121,7 @@ Value percent_format(Interpreter& in, const Value& format, const Value& right) {
         precision = std::min(precision * 10 + (pattern[i] - '0'), 100);
     }
     if (used >= values.size()) raise("not enough arguments for format string");
+    step();
     const Value& v = values[used++];
     const char c = i < pattern.size() ? pattern[i] : '\0';
     if (c == 's')
@@ -134,14 +136,13 @@ Value percent_format(Interpreter& in, const Value& format, const Value& right) {
       raise("format %{} of a {} is not supported", c, v.type_name());
   }
   if (used < values.size() && !right.is(Kind::Dict)) raise("not all arguments converted during string formatting");
-  const Value made = in.made(std::move(out));
-  return markup ? marked(made) : made;
+  return markup ? Value::markup(out.done()) : Value::string(out.done());
 }
 
 }  // namespace
 
-Value arithmetic(Interpreter& in, Op op, const Value& a, const Value& b) {
-  if (a.is(Kind::String) && op == Op::Modulo) return percent_format(in, a, b);
+Value arithmetic(Op op, const Value& a, const Value& b) {
+  if (a.is(Kind::String) && op == Op::Modulo) return percent_format(a, b);
   if (a.is(Kind::Undefined)) raise("{}", a.why_undefined());
   if (b.is(Kind::Undefined)) raise("{}", b.why_undefined());
   if (a.is_number() && b.is_number()) {
@@ -149,36 +150,34 @@ Value arithmetic(Interpreter& in, Op op, const Value& a, const Value& b) {
                                         : reals(op, a.as_double(), b.as_double());
   }
   if (op == Op::Add && a.is(Kind::String) && b.is(Kind::String)) {
-    if (a.is_markup() || b.is_markup()) return marked(in.made(html(a) + html(b)));
-    return in.made(a.as_string() + b.as_string());
+    const bool markup = a.is_markup() || b.is_markup();
+    Text out;
+    out += markup ? html(a) : a.as_string();
+    out += markup ? html(b) : b.as_string();
+    return markup ? Value::markup(out.done()) : Value::string(out.done());
   }
   const auto plain = [](const Value& v) {
     return v.is(Kind::List) && (v.as_list().kind == ListKind::List || v.as_list().kind == ListKind::Tuple);
   };
   if (op == Op::Add && plain(a) && plain(b) && a.as_list().kind == b.as_list().kind) {
-    std::vector<Value> items = a.as_list().items;
+    step(static_cast<int64_t>(b.as_list().items.size()));
+    std::vector<Value> items = iterate(a);
     items.insert(items.end(), b.as_list().items.begin(), b.as_list().items.end());
-    in.step(static_cast<int64_t>(items.size()));
     return Value::list(std::move(items), a.as_list().kind);
   }
   if (op == Op::Multiply && (a.is_whole() || b.is_whole())) {
     const Value& sequence = a.is_whole() ? b : a;
     const int64_t times = std::max<int64_t>(0, (a.is_whole() ? a : b).as_int());
     if (sequence.is(Kind::String)) {
-      const std::string& unit = sequence.as_string();
-      if (!unit.empty() && times > static_cast<int64_t>((size_t{1} << 40) / unit.size()))
-        raise_limit("a text of {} repeats", times);
-      if (static_cast<size_t>(times) * unit.size() > (size_t{64} << 20)) raise_limit("a text of {} repeats", times);
-      std::string out;
-      for (int64_t i = 0; i < times && !unit.empty(); ++i) out += unit;
-      const Value made = in.made(std::move(out));
-      return sequence.is_markup() ? marked(made) : made;
+      Text out;
+      out.repeat(sequence.as_string(), times);
+      return sequence.is_markup() ? Value::markup(out.done()) : Value::string(out.done());
     }
     if (plain(sequence)) {
       const auto& unit = sequence.as_list().items;
       std::vector<Value> out;
       for (int64_t i = 0; i < times && !unit.empty(); ++i) {
-        in.step(static_cast<int64_t>(unit.size()));
+        step(static_cast<int64_t>(unit.size()));
         out.insert(out.end(), unit.begin(), unit.end());
       }
       return Value::list(std::move(out), sequence.as_list().kind);

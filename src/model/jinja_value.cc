@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include <utf8proc.h>
 
@@ -13,6 +14,18 @@ namespace {
 
 constexpr int kMaxValueDepth = 400;
 
+// What each value of a conversation and each byte of its texts adds to the limits, and how far they rise. A
+// conversation of a million tokens, with tools, takes a tenth of that in the templates of known models
+// (chat_template_test.cc).
+constexpr int64_t kStepsPerNode = 500, kStepsPerByte = 2, kMaxSteps = 60'000'000;
+constexpr int64_t kBytesPerNode = 4096, kBytesPerByte = 16, kMaxBytes = int64_t{1} << 30;
+// Steps from one look at Cancel to the next: under a millisecond.
+constexpr int64_t kLookEvery = 4096;
+// What a value counts as beside its text or items: its own and its memory's bookkeeping.
+constexpr size_t kValueBytes = 64;
+
+thread_local Budget* t_budget = nullptr;
+
 int depth_of(const Value& v) {
   if (v.is(Kind::List)) return v.as_list().depth;
   if (v.is(Kind::Dict)) return v.as_dict().depth;
@@ -22,9 +35,10 @@ void check_depth(int depth) {
   if (depth > kMaxValueDepth) raise_limit("values nest deeper than {}", kMaxValueDepth);
 }
 
-std::string quote(std::string_view s) {
+void quote(std::string_view s, Text& out) {
+  scan(s.size());
   const char mark = s.find('\'') != std::string_view::npos && s.find('"') == std::string_view::npos ? '"' : '\'';
-  std::string out(1, mark);
+  out += mark;
   for (size_t i = 0; i < s.size();) {
     const CodePoint c = code_point_at(s, i);
     const auto category = utf8proc_category(static_cast<utf8proc_int32_t>(c.value));
@@ -49,10 +63,11 @@ std::string quote(std::string_view s) {
     }
     i += c.length;
   }
-  return out + mark;
+  out += mark;
 }
 
-void json_string(std::string_view s, bool ensure_ascii, std::string& out) {
+void json_string(std::string_view s, bool ensure_ascii, Text& out) {
+  scan(s.size());
   out += '"';
   for (size_t i = 0; i < s.size();) {
     const CodePoint c = code_point_at(s, i);
@@ -96,9 +111,12 @@ std::string json_key(const Value& key) {
   }
 }
 
-void write_json(const Value& v, const JsonStyle& style, int level, std::string& out) {
+void write_json(const Value& v, const JsonStyle& style, int level, Text& out) {
+  step();
   const auto line = [&](int n) {
-    if (style.indent >= 0) out += "\n" + std::string(static_cast<size_t>(style.indent * n), ' ');
+    if (style.indent < 0) return;
+    out += '\n';
+    out.repeat(" ", style.indent * n);
   };
   switch (v.kind()) {
     case Kind::None: out += "null"; return;
@@ -124,15 +142,20 @@ void write_json(const Value& v, const JsonStyle& style, int level, std::string& 
       return;
     }
     case Kind::Dict: {
-      auto items = v.as_dict().items;
-      if (items.empty()) {
+      const auto& all = v.as_dict().items;
+      if (all.empty()) {
         out += "{}";
         return;
       }
+      step(static_cast<int64_t>(all.size()));
+      std::vector<std::pair<Value, Value>> sorted;
       if (style.sort_keys) {
-        std::stable_sort(items.begin(), items.end(),
+        take(all.size() * 2 * sizeof(Value));
+        sorted = all;
+        std::stable_sort(sorted.begin(), sorted.end(),
                          [](const auto& a, const auto& b) { return compare(a.first, b.first) < 0; });
       }
+      const auto& items = style.sort_keys ? sorted : all;
       out += '{';
       for (size_t i = 0; i < items.size(); ++i) {
         if (i > 0) out += style.item_separator;
@@ -150,23 +173,98 @@ void write_json(const Value& v, const JsonStyle& style, int level, std::string& 
   raise("tojson: an object of type {} is not JSON serializable", v.type_name());
 }
 
-std::string map_cases(std::string_view text, bool to_upper) {
-  std::string out;
-  for (size_t i = 0; i < text.size();) {
-    const CodePoint c = code_point_at(text, i);
-    i += c.length;
-    if (to_upper && c.value == 0xDF)
-      out += "SS";
-    else
-      append_utf8(out, static_cast<uint32_t>(to_upper ? utf8proc_toupper(static_cast<utf8proc_int32_t>(c.value))
-                                                      : utf8proc_tolower(static_cast<utf8proc_int32_t>(c.value))));
+void repr_into(const Value& v, Text& out) {
+  step();
+  switch (v.kind()) {
+    case Kind::Undefined: out += "Undefined"; return;
+    case Kind::None: out += "None"; return;
+    case Kind::Bool: out += v.as_int() != 0 ? "True" : "False"; return;
+    case Kind::Int: out += std::to_string(v.as_int()); return;
+    case Kind::Float: out += float_repr(v.as_double()); return;
+    case Kind::String:
+      if (v.is_markup()) out += "Markup(";
+      quote(v.as_string(), out);
+      if (v.is_markup()) out += ')';
+      return;
+    case Kind::List: {
+      const ListData& list = v.as_list();
+      if (list.kind != ListKind::List && list.kind != ListKind::Tuple)
+        raise("a {} cannot be printed; put `|list` behind it", v.type_name());
+      const bool tuple = list.kind == ListKind::Tuple;
+      out += tuple ? '(' : '[';
+      for (size_t i = 0; i < list.items.size(); ++i) {
+        if (i > 0) out += ", ";
+        repr_into(list.items[i], out);
+      }
+      if (tuple && list.items.size() == 1) out += ',';
+      out += tuple ? ')' : ']';
+      return;
+    }
+    case Kind::Dict: {
+      out += '{';
+      bool first = true;
+      for (const auto& [key, value] : v.as_dict().items) {
+        if (!first) out += ", ";
+        first = false;
+        repr_into(key, out);
+        out += ": ";
+        repr_into(value, out);
+      }
+      out += '}';
+      return;
+    }
+    default: raise("a {} cannot be printed", v.type_name());
   }
-  return out;
 }
 
 }  // namespace
 
+Budget::Budget(const RenderOptions& options, int64_t input_nodes, int64_t input_bytes)
+    : cancel_(options.cancel), outer_(std::exchange(t_budget, this)) {
+  const RenderLimits& l = options.limits;
+  const auto raised = [](int64_t limit, int64_t more, int64_t most) {
+    return std::max(limit, std::min(most, more > INT64_MAX - limit ? INT64_MAX : limit + more));
+  };
+  // Sizes are of what lies in memory, so the products do not pass 64 bits.
+  steps_ = raised(l.steps, input_nodes * kStepsPerNode + input_bytes * kStepsPerByte, kMaxSteps);
+  bytes_ = static_cast<size_t>(
+      raised(static_cast<int64_t>(l.bytes), input_nodes * kBytesPerNode + input_bytes * kBytesPerByte, kMaxBytes));
+  output_bytes_ = l.output_bytes;
+  look_ = std::min(kLookEvery, steps_ + 1);
+}
+Budget::~Budget() { t_budget = outer_; }
+Budget* Budget::current() { return t_budget; }
+
+void Budget::look() {
+  if (use_.steps > steps_) raise_limit("the template takes more than {} steps", steps_);
+  if (cancel_ != nullptr && cancel_->requested()) throw Failure{fail(Code::Cancelled, "the request was cancelled")};
+  look_ = std::min(use_.steps + kLookEvery, steps_ + 1);
+}
+void Budget::too_large() const { raise_limit("the template makes texts and lists of more than {} bytes", bytes_); }
+void Budget::too_long() const { raise_limit("the template makes a text of more than {} bytes", output_bytes_); }
+
+void step(int64_t steps) {
+  if (t_budget != nullptr) t_budget->step(steps);
+}
+void scan(size_t bytes) { step(static_cast<int64_t>(bytes / 16)); }
+void take(size_t bytes) {
+  if (t_budget != nullptr) t_budget->take(bytes);
+}
+
+void Text::repeat(std::string_view unit, int64_t times) {
+  if (unit.empty() || times <= 0) return;
+  if (budget_ != nullptr) {
+    size_t whole = 0;
+    if (__builtin_mul_overflow(unit.size(), static_cast<size_t>(times), &whole))
+      raise_limit("a text of {} repeats", times);
+    budget_->text(out_.size() + whole);
+    budget_->take(whole);
+  }
+  for (int64_t i = 0; i < times; ++i) out_ += unit;
+}
+
 Value Value::undefined(std::string why) {
+  take(kValueBytes + why.size());
   Value v;
   v.data_ = std::make_shared<std::string>(std::move(why));
   return v;
@@ -195,6 +293,10 @@ Value Value::real(double d) {
   return v;
 }
 Value Value::string(std::string s) {
+  if (t_budget != nullptr) {
+    t_budget->text(s.size());
+    t_budget->take(kValueBytes + s.size());
+  }
   Value v;
   v.kind_ = Kind::String;
   v.data_ = std::make_shared<std::string>(std::move(s));
@@ -206,6 +308,7 @@ Value Value::markup(std::string s) {
   return v;
 }
 Value Value::list(std::vector<Value> items, ListKind kind) {
+  take(kValueBytes + items.size() * sizeof(Value));
   int depth = 0;
   for (const Value& item : items) depth = std::max(depth, depth_of(item));
   check_depth(depth + 1);
@@ -215,6 +318,7 @@ Value Value::list(std::vector<Value> items, ListKind kind) {
   return v;
 }
 Value Value::dict(std::vector<std::pair<Value, Value>> items) {
+  take(kValueBytes + items.size() * 2 * sizeof(Value));
   int depth = 0;
   for (const auto& item : items) depth = std::max(depth, depth_of(item.second));
   check_depth(depth + 1);
@@ -230,6 +334,7 @@ Value Value::name_space(std::shared_ptr<DictData> data) {
   return v;
 }
 Value Value::callable(std::string name, std::function<Value(Interpreter&, Arguments&)> call) {
+  take(2 * kValueBytes);
   Value v;
   v.kind_ = Kind::Callable;
   v.data_ = std::make_shared<CallableData>(CallableData{std::move(name), std::move(call)});
@@ -262,8 +367,10 @@ Value Value::from_json(const Json& json) {
 
 std::string html(const Value& value) {
   if (value.is_markup()) return value.as_string();
-  std::string out;
-  for (const char c : value.text()) {
+  const std::string plain = value.text();
+  scan(plain.size());
+  Text out;
+  for (const char c : plain) {
     switch (c) {
       case '&': out += "&amp;"; break;
       case '<': out += "&lt;"; break;
@@ -273,10 +380,11 @@ std::string html(const Value& value) {
       default: out += c;
     }
   }
-  return out;
+  return out.done();
 }
 
 Value marked(const Value& value) {
+  step();
   if (value.is(Kind::String)) return Value::markup(value.as_string());
   if (!value.is(Kind::List)) return value;
   std::vector<Value> items;
@@ -302,36 +410,15 @@ bool Value::truthy() const {
 
 std::string Value::text() const {
   if (kind_ == Kind::Undefined) return "";
-  if (kind_ == Kind::String) return as_string();
-  return repr();
+  if (kind_ != Kind::String) return repr();
+  take(as_string().size());
+  return as_string();
 }
 
 std::string Value::repr() const {
-  switch (kind_) {
-    case Kind::Undefined: return "Undefined";
-    case Kind::None: return "None";
-    case Kind::Bool: return int_ ? "True" : "False";
-    case Kind::Int: return std::to_string(int_);
-    case Kind::Float: return float_repr(real_);
-    case Kind::String: return is_markup() ? "Markup(" + quote(as_string()) + ")" : quote(as_string());
-    case Kind::List: {
-      const ListData& list = as_list();
-      if (list.kind != ListKind::List && list.kind != ListKind::Tuple)
-        raise("a {} cannot be printed; put `|list` behind it", type_name());
-      const bool tuple = list.kind == ListKind::Tuple;
-      std::string out(1, tuple ? '(' : '[');
-      for (size_t i = 0; i < list.items.size(); ++i) out += (i > 0 ? ", " : "") + list.items[i].repr();
-      if (tuple && list.items.size() == 1) out += ',';
-      return out + (tuple ? ')' : ']');
-    }
-    case Kind::Dict: {
-      std::string out = "{";
-      for (const auto& [key, value] : as_dict().items)
-        out += (out.size() > 1 ? ", " : "") + key.repr() + ": " + value.repr();
-      return out + "}";
-    }
-    default: raise("a {} cannot be printed", type_name());
-  }
+  Text out;
+  repr_into(*this, out);
+  return out.done();
 }
 
 const char* Value::type_name() const {
@@ -358,6 +445,7 @@ const char* Value::type_name() const {
 }
 
 bool equal(const Value& a, const Value& b) {
+  step();
   if (a.is_number() && b.is_number()) {
     return a.is_whole() && b.is_whole() ? a.as_int() == b.as_int() : a.as_double() == b.as_double();
   }
@@ -365,7 +453,10 @@ bool equal(const Value& a, const Value& b) {
   switch (a.kind()) {
     case Kind::Undefined:
     case Kind::None: return true;
-    case Kind::String: return a.as_string() == b.as_string();
+    case Kind::String:
+      if (a.as_string().size() != b.as_string().size()) return false;
+      scan(a.as_string().size());
+      return a.as_string() == b.as_string();
     case Kind::List: {
       const ListData &x = a.as_list(), &y = b.as_list();
       if (x.kind != y.kind) return false;
@@ -386,13 +477,17 @@ bool equal(const Value& a, const Value& b) {
 }
 
 int compare(const Value& a, const Value& b) {
+  step();
   const auto order = [](const auto& x, const auto& y) { return x < y ? -1 : y < x ? 1 : 0; };
   if (a.is(Kind::Undefined)) raise("{}", a.why_undefined());
   if (b.is(Kind::Undefined)) raise("{}", b.why_undefined());
   if (a.is_number() && b.is_number()) {
     return a.is_whole() && b.is_whole() ? order(a.as_int(), b.as_int()) : order(a.as_double(), b.as_double());
   }
-  if (a.is(Kind::String) && b.is(Kind::String)) return order(a.as_string(), b.as_string());
+  if (a.is(Kind::String) && b.is(Kind::String)) {
+    scan(std::min(a.as_string().size(), b.as_string().size()));
+    return order(a.as_string(), b.as_string());
+  }
   if (a.is(Kind::List) && b.is(Kind::List) && a.as_list().kind == b.as_list().kind) {
     const auto &x = a.as_list().items, &y = b.as_list().items;
     for (size_t i = 0; i < std::min(x.size(), y.size()); ++i) {
@@ -404,6 +499,7 @@ int compare(const Value& a, const Value& b) {
 }
 
 const Value* lookup(const DictData& dict, const Value& key) {
+  if (key.is(Kind::String)) return lookup(dict, key.as_string());
   for (const auto& [k, v] : dict.items) {
     if (equal(k, key)) return &v;
   }
@@ -411,8 +507,11 @@ const Value* lookup(const DictData& dict, const Value& key) {
 }
 
 const Value* lookup(const DictData& dict, std::string_view key) {
+  step(1 + static_cast<int64_t>(dict.items.size() / 8));
   for (const auto& [k, v] : dict.items) {
-    if (k.is(Kind::String) && k.as_string() == key) return &v;
+    if (!k.is(Kind::String) || k.as_string().size() != key.size()) continue;
+    scan(key.size());
+    if (k.as_string() == key) return &v;
   }
   return nullptr;
 }
@@ -421,7 +520,7 @@ bool contains(const Value& haystack, const Value& needle) {
   switch (haystack.kind()) {
     case Kind::String:
       if (!needle.is(Kind::String)) raise("'in <string>' requires string as left operand, not {}", needle.type_name());
-      return haystack.as_string().find(needle.as_string()) != std::string::npos;
+      return place_of(haystack.as_string(), needle.as_string()) != std::string::npos;
     case Kind::List: {
       const auto& items = haystack.as_list().items;
       return std::any_of(items.begin(), items.end(), [&](const Value& v) { return equal(v, needle); });
@@ -439,13 +538,18 @@ std::vector<Value> iterate(const Value& value) {
   std::vector<Value> out;
   switch (value.kind()) {
     case Kind::Undefined: return out;
-    case Kind::List: return value.as_list().items;
+    case Kind::List:
+      step(static_cast<int64_t>(value.as_list().items.size()));
+      take(value.as_list().items.size() * sizeof(Value));
+      return value.as_list().items;
     case Kind::Dict:
+      step(static_cast<int64_t>(value.as_dict().items.size()));
       for (const auto& [key, item] : value.as_dict().items) out.push_back(key);
       return out;
     case Kind::String: {
       const std::string& s = value.as_string();
       for (size_t i = 0; i < s.size();) {
+        step();
         const uint32_t n = code_point_at(s, i).length;
         out.push_back(Value::string(s.substr(i, n)));
         i += n;
@@ -457,9 +561,9 @@ std::vector<Value> iterate(const Value& value) {
 }
 
 std::string to_json_text(const Value& value, const JsonStyle& style) {
-  std::string out;
+  Text out;
   write_json(value, style, 0, out);
-  return out;
+  return out.done();
 }
 
 std::string float_repr(double d) {
@@ -496,8 +600,17 @@ std::string float_repr(double d) {
   return (negative ? "-" : "") + out;
 }
 
+std::string brief(std::string_view text) {
+  constexpr size_t kMost = 100;
+  return text.size() <= kMost ? std::string(text)
+                              : to_utf8(text.substr(0, utf8_complete_prefix(text.substr(0, kMost)))) + "...";
+}
+
 std::vector<uint32_t> code_points(std::string_view text) {
+  scan(text.size());
+  take(4 * text.size());
   std::vector<uint32_t> out;
+  out.reserve(text.size());
   for (size_t i = 0; i < text.size();) {
     const CodePoint c = code_point_at(text, i);
     out.push_back(c.value);
@@ -507,13 +620,43 @@ std::vector<uint32_t> code_points(std::string_view text) {
 }
 
 size_t length(std::string_view text) {
+  scan(text.size());
   return static_cast<size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<uint8_t>(c) & 0xC0) != 0x80; }));
+}
+
+size_t bytes_of(std::string_view text, int64_t count) {
+  size_t bytes = 0;
+  for (int64_t i = 0; i < count && bytes < text.size(); ++i) bytes += code_point_at(text, bytes).length;
+  scan(bytes);
+  return bytes;
+}
+
+size_t place_of(std::string_view text, std::string_view what, size_t from) {
+  if (from > text.size()) return std::string_view::npos;
+  const void* const at = ::memmem(text.data() + from, text.size() - from, what.data(), what.size());
+  const size_t place =
+      at == nullptr ? std::string_view::npos : static_cast<size_t>(static_cast<const char*>(at) - text.data());
+  // Paid afterwards, for how far it goes is not known before; it is a few milliseconds of the longest text.
+  scan(std::min(place, text.size()) - from + 2 * what.size() + 16);
+  return place;
+}
+
+size_t last_place_of(std::string_view text, std::string_view what) {
+  if (what.empty()) return text.size();
+  std::string turned(text), key(what);
+  take(text.size() + what.size());
+  std::reverse(turned.begin(), turned.end());
+  std::reverse(key.begin(), key.end());
+  const size_t at = place_of(turned, key);
+  return at == std::string_view::npos ? at : text.size() - at - what.size();
 }
 
 bool is_space(uint32_t c) { return (c >= 0x1C && c <= 0x1F) || (c < 0x110000 && (char_classes()[c] & kSpace) != 0); }
 
 std::vector<std::string> lines_of(std::string_view text, bool keep_ends) {
+  scan(text.size());
+  take(text.size());
   std::vector<std::string> out;
   size_t begin = 0;
   for (size_t i = 0; i < text.size();) {
@@ -523,6 +666,8 @@ std::vector<std::string> lines_of(std::string_view text, bool keep_ends) {
     const bool ends = (c.value >= 0x0A && c.value <= 0x0D) || (c.value >= 0x1C && c.value <= 0x1E) || c.value == 0x85 ||
                       c.value == 0x2028 || c.value == 0x2029;
     if (!ends) continue;
+    step();
+    take(kValueBytes);
     if (c.value == '\r' && i < text.size() && text[i] == '\n') ++i;
     out.emplace_back(text.substr(begin, (keep_ends ? i : at) - begin));
     begin = i;
@@ -533,9 +678,14 @@ std::vector<std::string> lines_of(std::string_view text, bool keep_ends) {
 
 std::string strip(std::string_view text, bool left, bool right, const std::string* chars) {
   std::vector<uint32_t> set;
-  if (chars != nullptr) set = code_points(*chars);
+  scan(text.size());
+  if (chars != nullptr) {
+    set = code_points(*chars);
+    std::sort(set.begin(), set.end());
+    set.erase(std::unique(set.begin(), set.end()), set.end());
+  }
   const auto cut = [&](uint32_t c) {
-    return chars == nullptr ? is_space(c) : std::find(set.begin(), set.end(), c) != set.end();
+    return chars == nullptr ? is_space(c) : std::binary_search(set.begin(), set.end(), c);
   };
   size_t begin = 0, end = text.size();
   while (left && begin < end) {
@@ -552,7 +702,36 @@ std::string strip(std::string_view text, bool left, bool right, const std::strin
   return std::string(text.substr(begin, end - begin));
 }
 
-std::string upper(std::string_view text) { return map_cases(text, true); }
-std::string lower(std::string_view text) { return map_cases(text, false); }
+namespace {
+void append_point(Text& out, uint32_t c) {
+  std::string bytes;
+  append_utf8(bytes, c);
+  out += bytes;
+}
+template <void (*kAppend)(Text&, uint32_t)>
+std::string each_point(std::string_view text) {
+  scan(4 * text.size());
+  Text out;
+  for (size_t i = 0; i < text.size();) {
+    const CodePoint c = code_point_at(text, i);
+    i += c.length;
+    kAppend(out, c.value);
+  }
+  return out.done();
+}
+}  // namespace
+
+void append_upper(Text& out, uint32_t c) {
+  if (c == 0xDF)
+    out += "SS";
+  else
+    append_point(out, static_cast<uint32_t>(utf8proc_toupper(static_cast<utf8proc_int32_t>(c))));
+}
+void append_lower(Text& out, uint32_t c) {
+  append_point(out, static_cast<uint32_t>(utf8proc_tolower(static_cast<utf8proc_int32_t>(c))));
+}
+void append_same(Text& out, uint32_t c) { append_point(out, c); }
+std::string upper(std::string_view text) { return each_point<append_upper>(text); }
+std::string lower(std::string_view text) { return each_point<append_lower>(text); }
 
 }  // namespace retort::model::jinja

@@ -90,11 +90,14 @@ size_t cut_of(const Points& text, Piece piece, size_t left, bool hyphens) {
 }  // namespace
 
 std::vector<std::string> wrap(std::string_view text, size_t width, bool break_long, bool break_hyphens) {
+  scan(4 * text.size());
   const Points points = code_points(text);
   const Pieces splitter(points, break_hyphens);
   std::vector<Piece> pieces;
-  for (size_t begin = 0; begin < points.size(); begin = pieces.back().end)
+  for (size_t begin = 0; begin < points.size(); begin = pieces.back().end) {
+    step();
     pieces.push_back({begin, splitter.end_of(begin)});
+  }
   std::vector<std::string> rows;
   for (size_t next = 0; next < pieces.size();) {
     if (!rows.empty() && blank(points, pieces[next]) && ++next == pieces.size()) break;
@@ -116,9 +119,10 @@ std::vector<std::string> wrap(std::string_view text, size_t width, bool break_lo
     }
     if (row.size() > 0 && blank(points, {last, row.end})) row.end = last;
     if (row.size() == 0) continue;
-    std::string out;
-    for (size_t i = row.begin; i < row.end; ++i) append_utf8(out, points[i]);
-    rows.push_back(std::move(out));
+    step();
+    Text out;
+    for (size_t i = row.begin; i < row.end; ++i) append_same(out, points[i]);
+    rows.push_back(out.done());
   }
   return rows;
 }
