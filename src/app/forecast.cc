@@ -161,13 +161,19 @@ Result<TokenCounter> TokenCounter::open(const std::string& model, Env& env) {
   if (text.chat_template.empty() || !chat.ok()) return counter;
   const auto framed = chat->render(model::chat_variables(
       {{"user", "", "", nullptr}}, true, counter.tokenizer_->bos_token(), counter.tokenizer_->eos_token()));
-  if (framed.ok()) counter.frame_ = static_cast<double>(counter.tokenizer_->encode(*framed, false).size());
+  if (framed.ok()) {
+    RETORT_ASSIGN(const auto ids, counter.tokenizer_->encode(*framed, false));
+    counter.frame_ = static_cast<double>(ids.size());
+  }
   return counter;
 }
 
 double TokenCounter::count(const std::string& text) const {
-  return static_cast<double>(tokenizer_ ? static_cast<int64_t>(tokenizer_->encode(text, false).size())
-                                        : Teacher::tokens(text));
+  // A text that the tokenizer refuses is the step's to report; the forecast counts it as words.
+  if (tokenizer_) {
+    if (const auto ids = tokenizer_->encode(text, false); ids.ok()) return static_cast<double>(ids->size());
+  }
+  return static_cast<double>(Teacher::tokens(text));
 }
 
 MeanTokens mean_tokens(const Expected& file, const TokenCounter& counter) {

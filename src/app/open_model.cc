@@ -12,8 +12,7 @@ Result<std::unique_ptr<infer::Engine>> open_engine(const std::string& path, cons
 
 Result<ScoredModel> open_scored_model(const std::string& path, int threads) {
   RETORT_TRY(kernels::isa_status());
-  if (threads < 0 || threads > kMostThreads)
-    return fail(Code::Invalid, "--threads is {}; give 0 (those the process may use) to {}", threads, kMostThreads);
+  RETORT_TRY(check_threads(threads));
   RETORT_ASSIGN(model::Model loaded, model::load_model(path));
   auto shared = std::make_shared<const model::Model>(std::move(loaded));
   RETORT_ASSIGN(auto network, infer::Network::create(shared, std::make_shared<TaskPool>(threads)));

@@ -161,8 +161,10 @@ Result<MeanTokens> example_tokens(const StepContext& context, const TrainJob& st
   if (sample.empty()) return mean;
   RETORT_ASSIGN(const train::Student student, train::new_student(step.options, "", sample, context.env));
   for (const SampleText& text : examples.sample) {
-    mean.question += static_cast<double>(student.maker.tokenizer.encode(text.question, false).size());
-    mean.answer += static_cast<double>(student.maker.tokenizer.encode(text.answer, false).size());
+    RETORT_ASSIGN(const auto question, student.maker.tokenizer.encode(text.question, false));
+    RETORT_ASSIGN(const auto answer, student.maker.tokenizer.encode(text.answer, false));
+    mean.question += static_cast<double>(question.size());
+    mean.answer += static_cast<double>(answer.size());
   }
   constexpr double kFrame = 8;  // marks of turns and of the thought
   mean.question = mean.question / static_cast<double>(sample.size()) + kFrame;

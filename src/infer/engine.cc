@@ -1,6 +1,7 @@
 #include "infer/engine.h"
 
 #include <algorithm>
+#include <cmath>
 #include <condition_variable>
 #include <deque>
 #include <exception>
@@ -103,14 +104,10 @@ Engine::Engine(std::unique_ptr<State> state) : state_(std::move(state)) {}
 
 Result<std::unique_ptr<Engine>> Engine::create(std::shared_ptr<const model::Model> model, const Options& options) {
   constexpr int64_t kMostMib = std::numeric_limits<int64_t>::max() >> 20;
-  constexpr int kMostThreads = 1024;  // more than any machine has; each has a stack
-  if (options.max_batch < 1 || options.prefill_chunk < 1 || options.threads < 0 || options.threads > kMostThreads ||
-      options.kv_limit_mib < 1 || options.kv_limit_mib > kMostMib)
-    return fail(Code::Invalid,
-                "max_batch {} and prefill_chunk {} must be at least 1, kv_limit_mib {} between 1 and {}, threads {} "
-                "between 0 and {}",
-                options.max_batch, options.prefill_chunk, options.kv_limit_mib, kMostMib, options.threads,
-                kMostThreads);
+  if (options.max_batch < 1 || options.prefill_chunk < 1 || options.kv_limit_mib < 1 || options.kv_limit_mib > kMostMib)
+    return fail(Code::Invalid, "max_batch {} and prefill_chunk {} must be at least 1, kv_limit_mib {} between 1 and {}",
+                options.max_batch, options.prefill_chunk, options.kv_limit_mib, kMostMib);
+  RETORT_TRY(check_threads(options.threads));
   auto pool = std::make_shared<TaskPool>(options.threads);
   RETORT_ASSIGN(auto network, Network::create(model, pool, options.max_context));
   auto state = std::make_unique<State>();
@@ -192,7 +189,7 @@ Status Engine::State::prepare(Job& job, uint64_t number) {
     job.prompt = r.prompt_ids;
   } else if (r.prompt) {
     RETORT_TRY(check_length(*r.prompt));
-    job.prompt = model->tokenizer.encode_prompt(*r.prompt);
+    RETORT_ASSIGN(job.prompt, model->tokenizer.encode_prompt(*r.prompt));
   } else {
     RETORT_ASSIGN(const model::ChatTemplate* chat, model::need_chat_template(*model));
     const auto admit = [&](std::string_view text) -> Status {
@@ -201,7 +198,7 @@ Status Engine::State::prepare(Job& job, uint64_t number) {
     };
     RETORT_ASSIGN(model::ChatPrompt prompt,
                   model::chat_prompt(model->tokenizer, *chat, r.messages,
-                                     {r.template_variables, system_env().wall_us(), admit}));
+                                     {r.template_variables, system_env().wall_us(), admit, &job.cancel}));
     job.prompt = std::move(prompt.ids);
     job.split_thought = true;
     job.in_thought = prompt.in_thought;
@@ -418,6 +415,10 @@ void Engine::State::step() {
   if (!broken.empty() || rows.empty()) return;
 
   const auto logits = network->forward(rows, workspace);
+  if (const Status whole = model->whole(); !whole.ok()) {  // embeddings are read from the file
+    while (!active.empty()) fail_job(active.front()->job, whole.error());
+    return;
+  }
   for (const auto& [sequence, count] : fed) sequence->cached += count;
 
   // Draws and log-probabilities of all rows at once, then their consequences in order.
@@ -432,7 +433,20 @@ void Engine::State::step() {
                                         : sample(row, s.job->request.sampling, s.job->seed, s.index, position);
     tokens[static_cast<size_t>(i)] = token_at(row, id, s.job->request.top_logprobs);
   });
+  // Weights that are finite can still give sums that are not: an answer drawn from them would mean nothing.
+  std::vector<std::shared_ptr<Job>> lost;
+  const auto is_lost = [&](const std::shared_ptr<Job>& job) {
+    return std::find(lost.begin(), lost.end(), job) != lost.end();
+  };
   for (size_t i = 0; i < wishes.size(); ++i) {
+    const auto& job = wishes[i].sequence->job;
+    if (!std::isfinite(tokens[i].logprob) && !is_lost(job)) lost.push_back(job);
+  }
+  std::vector<bool> skip(wishes.size());  // said before fail_job() takes their sequences away
+  for (size_t i = 0; i < wishes.size(); ++i) skip[i] = is_lost(wishes[i].sequence->job);
+  for (const auto& job : lost) fail_job(job, no_number(name));
+  for (size_t i = 0; i < wishes.size(); ++i) {
+    if (skip[i]) continue;
     Sequence& s = *wishes[i].sequence;
     Job& job = *s.job;
     if (job.request.prompt_logprobs && !s.prompt_done && s.index == 0 && job.reply.prompt_tokens.empty()) {

@@ -104,6 +104,7 @@ Result<std::shared_ptr<const Network>> Network::create(std::shared_ptr<const mod
   }
   s.head = pack(weights->lm_head(), *pool);
   s.matrix_bytes += s.head.bytes();
+  RETORT_TRY(model::check_weights(*weights, *pool));
   s.weights = std::move(weights);
   s.pool = std::move(pool);
   return std::shared_ptr<const Network>(new Network(std::move(state)));

@@ -33,7 +33,8 @@ struct Workspace {
 class Network {
  public:
   // Copies the matrices into kernel layout, in their own number type (infer/pack.h). `max_context` 0: as trained.
-  // Errors: Invalid for a context past that, Limit where memory is short.
+  // Errors: Invalid for a context past that, Limit where memory is short,
+  // Corrupt where a weight is NaN or infinite or a file was cut short meanwhile.
   static Result<std::shared_ptr<const Network>> create(std::shared_ptr<const model::Weights> weights,
                                                        std::shared_ptr<TaskPool> pool, int max_context = 0);
   ~Network();

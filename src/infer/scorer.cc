@@ -23,6 +23,13 @@ std::vector<TokenScore> top_logprobs(std::span<const float> logits, int k) {
   return out;
 }
 
+Error no_number(std::string_view model) {
+  return fail(Code::Corrupt,
+              "`{}` gives logits that are NaN or infinite: its activations overflow; the weights do not fit their "
+              "config, or the training that wrote them had diverged",
+              model);
+}
+
 struct Scorer::State {
   std::shared_ptr<const Network> network;
   KvCache cache;
@@ -60,7 +67,9 @@ Result<std::span<const float>> Scorer::feed(std::span<const int32_t> ids) {
   }
   RETORT_TRY(s.cache.prepare(s.length, count));
   s.length += count;
-  return s.network->forward(rows, s.workspace);
+  const auto logits = s.network->forward(rows, s.workspace);
+  RETORT_TRY(s.network->weights().whole());  // embeddings are read from the file
+  return logits;
 }
 
 Result<std::vector<Score>> score(std::shared_ptr<const Network> network, std::span<const int32_t> ids, int top_k,
@@ -86,6 +95,9 @@ Result<std::vector<Score>> score(std::shared_ptr<const Network> network, std::sp
       out.logprob = logprob_of(row, out.id);
       out.top = top_logprobs(row, top_k);
     });
+    for (size_t i = start + 1; i <= start + useful; ++i) {
+      if (!std::isfinite(scores[i].logprob)) return no_number(network->weights().name);
+    }
   }
   return scores;
 }

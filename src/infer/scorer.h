@@ -26,6 +26,8 @@ struct Score {
 
 // Log-probability of `id` under logits [vocabulary]: logit minus logsumexp, both in double.
 double logprob_of(std::span<const float> logits, int32_t id);
+// What to say where a log-probability is no finite number, which finite weights too can lead to.
+Error no_number(std::string_view model);
 // The `k` likeliest of logits [vocabulary], likeliest first, the lowest id among equals.
 std::vector<TokenScore> top_logprobs(std::span<const float> logits, int k);
 
@@ -37,7 +39,8 @@ class Scorer {
   // Forgets what was fed.
   void reset();
   // Appends `ids` to the sequence and returns their logits, row major [ids.size()][vocabulary]; row i tells what
-  // follows ids[i]. Valid until the next call. Errors: Invalid for an unknown id, Limit past the context.
+  // follows ids[i]. Valid until the next call. Errors: Invalid for an unknown id, Limit past the context,
+  // Corrupt where the weights were cut short.
   Result<std::span<const float>> feed(std::span<const int32_t> ids);
   // Tokens fed since reset().
   int length() const;

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "model/bpe.h"
 #include "model/pretokenizer.h"
+#include "model/pretokenizer_regex.h"
 
 namespace retort::model {
 namespace {
@@ -37,7 +38,8 @@ Result<std::map<std::string, int64_t>> count_words(const std::vector<std::string
     for (const std::string& special : special_tokens) valid = replace_all(valid, special, std::string(1, '\0'));
     for (const std::string_view piece : split(valid, '\0')) {
       words.clear();
-      pre.split(piece, words, owned);
+      RegexWork work = regex_work(piece.size());
+      RETORT_TRY(pre.split(piece, words, owned, work));
       for (const std::string_view word : words) ++counts[std::string(word)];
     }
   }

@@ -26,7 +26,7 @@ void look_at_end(std::string_view text, ChatPrompt& prompt) {
 Result<std::string> render(const Tokenizer& tokenizer, const ChatTemplate& chat, const std::vector<Message>& messages,
                            bool ask, const ChatSettings& settings) {
   return chat.render(chat_variables(messages, ask, tokenizer.bos_token(), tokenizer.eos_token(), settings.variables),
-                     {settings.now_us, {}});
+                     {settings.now_us, {}, settings.cancel});
 }
 
 }  // namespace
@@ -36,7 +36,7 @@ Result<ChatPrompt> chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& c
   RETORT_ASSIGN(const std::string text, render(tokenizer, chat, messages, true, settings));
   if (settings.admit) RETORT_TRY(settings.admit(text));
   ChatPrompt prompt;
-  prompt.ids = tokenizer.encode(text, false);  // the template wrote its own BOS
+  RETORT_ASSIGN(prompt.ids, tokenizer.encode(text, false));  // the template wrote its own BOS
   look_at_end(text, prompt);
   return prompt;
 }
@@ -52,9 +52,9 @@ std::string answer_text(const ChatPrompt& prompt, std::string_view reasoning, st
   return text;
 }
 
-std::vector<int32_t> answer_ids(const Tokenizer& tokenizer, const ChatPrompt& prompt, std::string_view reasoning,
-                                std::string_view content, int32_t end) {
-  std::vector<int32_t> ids = tokenizer.encode_written(answer_text(prompt, reasoning, content));
+Result<std::vector<int32_t>> answer_ids(const Tokenizer& tokenizer, const ChatPrompt& prompt,
+                                        std::string_view reasoning, std::string_view content, int32_t end) {
+  RETORT_ASSIGN(std::vector<int32_t> ids, tokenizer.encode_written(answer_text(prompt, reasoning, content)));
   ids.push_back(end);
   return ids;
 }
@@ -71,9 +71,11 @@ int32_t end_id(const Tokenizer& tokenizer, const ChatTemplate& chat, std::span<c
   const auto turn = render(tokenizer, chat, {{"user", "A question.", "", nullptr}, {"assistant", answer, "", nullptr}},
                            false, settings);
   const size_t at = turn.ok() ? turn->rfind(answer) : std::string::npos;
-  if (at != std::string::npos)
-    for (const int32_t id : tokenizer.encode(std::string_view(*turn).substr(at + answer.size()), false))
-      if (ending(id)) return id;
+  if (at != std::string::npos) {
+    const auto behind = tokenizer.encode(std::string_view(*turn).substr(at + answer.size()), false);
+    for (size_t i = 0; behind.ok() && i < behind->size(); ++i)
+      if (ending((*behind)[i])) return (*behind)[i];
+  }
   return ending(tokenizer.eos_id()) ? tokenizer.eos_id() : ends.front();
 }
 

@@ -24,6 +24,7 @@ struct ChatSettings {
   int64_t now_us = 0;  // as RenderOptions::now_us
   // Asked of the rendered prompt before it is made ids, which takes longer; its error is chat_prompt's.
   std::function<Status(std::string_view text)> admit;
+  const Cancel* cancel = nullptr;  // ends the rendering
 };
 
 struct ChatPrompt {
@@ -32,15 +33,16 @@ struct ChatPrompt {
   std::string thought;      // what an answer with a thought writes before it: the part of "<think>\n" that is missing
 };
 
-// The conversation up to where the assistant starts. Errors: ChatTemplate::render's and admit's.
+// The conversation up to where the assistant starts. Errors: ChatTemplate::render's, admit's and
+// Tokenizer::encode's.
 Result<ChatPrompt> chat_prompt(const Tokenizer& tokenizer, const ChatTemplate& chat,
                                const std::vector<Message>& messages, const ChatSettings& settings);
 
 // What the model writes after `prompt` to give this thought ("" for none) and this content, without the end token.
 std::string answer_text(const ChatPrompt& prompt, std::string_view reasoning, std::string_view content);
 // The same as ids, `end` after them. Texts of special tokens in the answer stay text.
-std::vector<int32_t> answer_ids(const Tokenizer& tokenizer, const ChatPrompt& prompt, std::string_view reasoning,
-                                std::string_view content, int32_t end);
+Result<std::vector<int32_t>> answer_ids(const Tokenizer& tokenizer, const ChatPrompt& prompt,
+                                        std::string_view reasoning, std::string_view content, int32_t end);
 
 // The tokens that end a model's turn: its config's, or else its tokenizer's; empty where neither names one.
 std::vector<int32_t> end_ids(const Config& config, const Tokenizer& tokenizer);

@@ -51,7 +51,7 @@ TEST(ChatTurn, MarksOfAThoughtAreTextAndOtherSpecialTokensAreNot) {
   const Tokenizer t = tokenizer();
   EXPECT_EQ(shown_bytes(t, *t.id_of("<think>")), "<think>");
   EXPECT_EQ(shown_bytes(t, *t.id_of("<|end|>")), "");
-  const auto ids = answer_ids(t, prompt_of("Q:"), "a<|end|>b", "c", 1);
+  const auto ids = *answer_ids(t, prompt_of("Q:"), "a<|end|>b", "c", 1);
   EXPECT_EQ(std::count(ids.begin(), ids.end(), 1), 1);
   EXPECT_EQ(ids.front(), *t.id_of("<think>"));
   std::string shown;

@@ -387,6 +387,7 @@ Result<Gguf> parse_gguf(std::string_view bytes, const std::string& where) {
 Result<Gguf> read_gguf(const std::string& path) {
   RETORT_ASSIGN(auto file, MappedFile::open(path));
   RETORT_ASSIGN(Gguf out, parse_gguf(file->bytes(), path));
+  RETORT_TRY(file->whole());
   out.file = std::move(file);
   return out;
 }

@@ -134,7 +134,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::check_refusal(parts.error());
     return 0;
   }
-  for (const int32_t id : parts->tokenizer.encode("ab <s>c\xC3\xA9", true))
+  for (const int32_t id : *parts->tokenizer.encode("ab <s>c\xC3\xA9", true))
     RETORT_CHECK(id >= 0 && id < parts->tokenizer.vocab_size());
   return 0;
 }

@@ -194,7 +194,7 @@ Result<TextFiles> text_files(const Model& model) {
   const auto copy = [&](const char* file, std::string& out) -> Status {
     const std::string path = model.path + "/" + file;
     if (!env.exists(path)) return {};
-    RETORT_ASSIGN(out, env.read_file(path));
+    RETORT_ASSIGN(out, read_file(env, path, kMaxTokenizerFile));
     return {};
   };
   RETORT_TRY(copy("tokenizer.json", text.tokenizer_json));
@@ -211,6 +211,7 @@ Status write_hf_directory(const std::string& directory, const HfDirectory& conte
   }
   return appear(directory, replace, env, [&](const std::string& folder) -> Status {
     RETORT_TRY(write_weights(folder, content, env));
+    for (const auto& file : content.files) RETORT_TRY(file->whole());
     std::vector<std::pair<std::string, std::string>> files = {
         {"tokenizer.json", content.text.tokenizer_json},
         {"tokenizer_config.json", content.text.tokenizer_config},

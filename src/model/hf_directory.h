@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/env.h"
 #include "base/json.h"
+#include "base/mapped_file.h"
 #include "base/result.h"
 #include "model/config.h"
 #include "model/tensor.h"
@@ -51,7 +53,9 @@ struct HfDirectory {
   DType dtype = DType::F32;                                      // F32 or BF16: how weights are stored
   int64_t max_shard_bytes = 5'000'000'000;                       // above it: shards and model.safetensors.index.json
   std::vector<std::pair<std::string, std::string>> extra_files;  // name, bytes: README.md, provenance.json, ...
-  std::optional<PeftAdapter> adapter;                            // in adapter/, there as soon as the model is
+  // The mappings that tensors lie in (Weights::files), asked whether they are whole before the directory appears.
+  std::vector<std::shared_ptr<const MappedFile>> files;
+  std::optional<PeftAdapter> adapter;  // in adapter/, there as soon as the model is
 };
 
 // Writes `directory`, which must not exist or be empty, unless `replace` and it is one that retort wrote (it bears a

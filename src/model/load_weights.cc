@@ -63,7 +63,7 @@ Result<ModelPath> resolve_cache(const fs::path& folder) {
   const fs::path main = folder / "refs" / "main";
   std::string revision;
   if (is_file(main)) {
-    RETORT_ASSIGN(const std::string text, system_env().read_file(main.string()));
+    RETORT_ASSIGN(const std::string text, read_file(system_env(), main.string(), kMaxSmallFile));
     revision = std::string(trim(text));
     if (revision.empty() || revision.find('/') != std::string::npos || revision == ".." ||
         !is_folder(snapshots / revision)) {
@@ -155,7 +155,7 @@ Status take_tensors(const Loaded& loaded, Weights& weights) {
 }
 
 Result<Json> read_json(const fs::path& path) {
-  RETORT_ASSIGN(const std::string text, system_env().read_file(path.string()));
+  RETORT_ASSIGN(const std::string text, read_file(system_env(), path.string(), kMaxSmallFile));
   auto json = parse_json(text);
   if (!json.ok()) return within(path.string(), std::move(json).error());
   return json;
@@ -202,6 +202,8 @@ Result<Weights> load_directory(const ModelPath& source) {
     }
   }
   RETORT_TRY(take_tensors(loaded, weights));
+  for (const Safetensors& shard : shards) weights.files.push_back(shard.file);
+  RETORT_TRY(weights.whole());
   return weights;
 }
 
@@ -269,10 +271,12 @@ Result<Weights> load_gguf(const ModelPath& source) {
   if (!config.ok()) return within(source.path, std::move(config).error());
   weights.config = std::move(*config);
   RETORT_TRY(take_tensors(loaded, weights));
+  weights.files.push_back(gguf.file);
   for (auto& [tensor_name, tensor] : weights.tensors) {
     if (ends_with(tensor_name, "self_attn.q_proj.weight")) tensor = unpermute(tensor, weights.config.heads);
     if (ends_with(tensor_name, "self_attn.k_proj.weight")) tensor = unpermute(tensor, weights.config.kv_heads);
   }
+  RETORT_TRY(weights.whole());
   return weights;
 }
 

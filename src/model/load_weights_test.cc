@@ -1,3 +1,4 @@
+#include <cmath>
 #include <filesystem>
 
 #include <gtest/gtest.h>
@@ -103,6 +104,66 @@ TEST(LoadWeights, TensorsAreHeldAgainstTheConfig) {
   const auto extra = with([](auto& t) { t.push_back({"model.rotary_emb.inv_freq", make_tensor({1}, {0})}); });
   ASSERT_TRUE(extra.ok()) << extra.error().message;
   EXPECT_EQ(extra->unused, std::vector<std::string>{"model.rotary_emb.inv_freq"});
+}
+
+TEST(LoadWeights, AWeightThatIsNoNumberIsNamed) {
+  const Folder folder("load_nan");
+  const Config config = fixture::tiny_config(false);
+  TaskPool pool(2);
+  for (const float bad : {std::nanf(""), HUGE_VALF, -HUGE_VALF}) {
+    auto tensors = fixture::random_tensors(config, 5);
+    for (NamedTensor& t : tensors) {
+      if (t.name != "model.layers.1.mlp.down_proj.weight") continue;
+      std::vector<float> values = to_f32(t.tensor);
+      values[3 * 64 + 7] = bad;
+      t.tensor = make_tensor(t.tensor.shape, std::move(values));
+    }
+    std::filesystem::remove_all(folder.path / "m");
+    write_directory(folder / "m", config, tensors);
+    const auto weights = load_weights(folder / "m");
+    ASSERT_TRUE(weights.ok());
+    const Status checked = check_weights(*weights, pool);
+    ASSERT_FALSE(checked.ok());
+    EXPECT_EQ(checked.error().code, Code::Corrupt);
+    EXPECT_NE(checked.error().message.find("`model.layers.1.mlp.down_proj.weight` [32, 64] holds"), std::string::npos);
+    EXPECT_NE(checked.error().message.find("at [3, 7]"), std::string::npos) << checked.error().message;
+  }
+  // Of each type: the row's last weight, or the last block's scale or minimum, and nothing before it.
+  const auto row_of = [](DType dtype, std::string bytes) {
+    auto owner = std::make_shared<std::string>(std::move(bytes));
+    return Tensor{dtype, {1, 64}, *owner, owner};
+  };
+  for (const DType dtype :
+       {DType::F32, DType::F16, DType::BF16, DType::Q8_0, DType::Q4_0, DType::Q4_1, DType::Q5_0, DType::Q5_1}) {
+    const auto size = static_cast<size_t>(byte_size(dtype, {1, 64}).value());
+    std::string bytes(size, '\0');
+    EXPECT_EQ(first_not_finite(row_of(dtype, bytes), 0), -1);
+    const bool blocks = block_weights(dtype) > 1;
+    const size_t at = blocks ? size / 2 : dtype == DType::F32 ? size - 2 : size - 2;
+    bytes[at] = '\x80';
+    bytes[at + 1] = '\x7F';
+    EXPECT_EQ(first_not_finite(row_of(dtype, bytes), 0), blocks ? 32 : 63) << dtype_name(dtype);
+    if (dtype != DType::Q4_1 && dtype != DType::Q5_1) continue;
+    bytes[at] = bytes[at + 1] = '\0';
+    bytes[at + 3] = '\x7C';
+    EXPECT_EQ(first_not_finite(row_of(dtype, bytes), 0), 32) << dtype_name(dtype);
+  }
+}
+
+TEST(LoadWeights, FilesCutShortAreSaid) {
+  const Folder folder("load_cut");
+  Config config = fixture::tiny_config(true);
+  config.vocab_size = 4096;  // some pages
+  write_directory(folder / "m", config, fixture::random_tensors(config, 5));
+  const auto weights = load_weights(folder / "m");
+  ASSERT_TRUE(weights.ok());
+  EXPECT_TRUE(weights->whole().ok());
+  std::filesystem::resize_file(folder / "m/model.safetensors", 20000);
+  TaskPool pool(2);
+  const Status checked = check_weights(*weights, pool);  // reads all of it: no signal
+  ASSERT_FALSE(checked.ok());
+  EXPECT_EQ(checked.error().code, Code::Corrupt);
+  EXPECT_NE(checked.error().message.find("cut short"), std::string::npos) << checked.error().message;
 }
 
 TEST(LoadWeights, UnsupportedGgufTypesAndScalingAreNamed) {

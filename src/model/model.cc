@@ -1,5 +1,7 @@
 #include "model/model.h"
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/hash.h"
 
@@ -30,6 +32,36 @@ const std::string& Weights::content_hash() const {
     hash->hex = sha.finish();
   });
   return hash->hex;
+}
+
+Status Weights::whole() const {
+  for (const auto& file : files) RETORT_TRY(file->whole());
+  return {};
+}
+
+Status check_weights(const Weights& weights, TaskPool& pool) {
+  constexpr int64_t kRows = 64;  // of a task
+  for (const auto& [name, tensor] : weights.tensors) {
+    const int64_t rows = tensor.rows();
+    std::vector<int64_t> places(static_cast<size_t>((rows + kRows - 1) / kRows), -1);
+    pool.run(static_cast<int>(places.size()), [&, &t = tensor](int task) {
+      for (int64_t row = task * kRows; row < std::min(rows, (task + 1) * kRows); ++row) {
+        if (const int64_t column = first_not_finite(t, row); column >= 0) {
+          places[static_cast<size_t>(task)] = row * t.cols() + column;
+          return;
+        }
+      }
+    });
+    RETORT_TRY(weights.whole());
+    for (const int64_t place : places) {
+      if (place < 0) continue;
+      return fail(Code::Corrupt,
+                  "{}: tensor `{}` {} holds a weight that is NaN or infinite, at [{}, {}]; the file is broken, or the "
+                  "training that wrote it had diverged",
+                  weights.path, name, shape_text(tensor.shape), place / tensor.cols(), place % tensor.cols());
+    }
+  }
+  return {};
 }
 
 Result<const ChatTemplate*> need_chat_template(const Model& model) {

@@ -16,7 +16,9 @@
 #include <string_view>
 #include <vector>
 
+#include "base/mapped_file.h"
 #include "base/result.h"
+#include "base/task_pool.h"
 #include "model/chat_template.h"
 #include "model/config.h"
 #include "model/tensor.h"
@@ -37,6 +39,12 @@ struct Weights {
   std::map<std::string, Tensor, std::less<>> tensors;
   // Names in the file that the model does not use.
   std::vector<std::string> unused;
+  // The files whose mappings the tensors lie in.
+  std::vector<std::shared_ptr<const MappedFile>> files;
+
+  // Corrupt where one of `files` was cut short since: what was read of it may be zeros (base/mapped_file.h). Ask after
+  // the tensors were used. A system call for each file.
+  Status whole() const;
 
   // Precondition: `tensor_name` is one of expected_tensors(config).
   const Tensor& tensor(std::string_view tensor_name) const;
@@ -69,6 +77,10 @@ Result<const ChatTemplate*> need_chat_template(const Model& model);
 // supported, by name), Corrupt (the files contradict themselves or the config), Io.
 Result<Model> load_model(const std::string& path);
 Result<Weights> load_weights(const std::string& path);
+
+// Corrupt where a weight is NaN or infinite, naming the tensor and its place, or where whole() says so. Reads all of
+// them.
+Status check_weights(const Weights& weights, TaskPool& pool);
 
 // What MODEL names, without reading weights.
 struct ModelPath {

@@ -79,7 +79,8 @@ struct PreTokenizer::Step {
   Behaviour behaviour = Behaviour::Isolated;
   bool invert = false;
 
-  void apply(std::string_view text, std::vector<std::string_view>& out, std::deque<std::string>& owned) const {
+  Status apply(std::string_view text, std::vector<std::string_view>& out, std::deque<std::string>& owned,
+               RegexWork& work) const {
     switch (kind) {
       case Kind::PrefixSpace:
         if (text.empty() || text[0] == ' ') {
@@ -88,18 +89,19 @@ struct PreTokenizer::Step {
           owned.push_back(" " + std::string(text));
           out.emplace_back(owned.back());
         }
-        return;
+        return {};
       case Kind::Scan:
         for (size_t i = 0; i < text.size();) {
           const size_t end = scan(text, i);
           out.push_back(text.substr(i, end - i));
           i = end;
         }
-        return;
-      case Kind::Digits: return digits(text, out);
+        return {};
+      case Kind::Digits: digits(text, out); return {};
       case Kind::Regex:
-      case Kind::Literal: return pattern(text, out);
+      case Kind::Literal: return pattern(text, out, work);
     }
+    return {};
   }
 
   void digits(std::string_view text, std::vector<std::string_view>& out) const {
@@ -119,10 +121,10 @@ struct PreTokenizer::Step {
     if (begin < text.size()) out.push_back(text.substr(begin));
   }
 
-  void pattern(std::string_view text, std::vector<std::string_view>& out) const {
+  Status pattern(std::string_view text, std::vector<std::string_view>& out, RegexWork& work) const {
     std::vector<std::pair<size_t, size_t>> matches;
     if (kind == Kind::Regex) {
-      regex->find_all(text, matches);
+      RETORT_TRY(regex->find_all(text, matches, work));
     } else {
       for (size_t at = 0; (at = text.find(literal, at)) != std::string_view::npos; at += literal.size())
         matches.emplace_back(at, at + literal.size());
@@ -136,6 +138,7 @@ struct PreTokenizer::Step {
     }
     if (previous < text.size()) spans.push_back({previous, text.size(), invert});
     emit(text, spans, behaviour, out);
+    return {};
   }
 };
 
@@ -191,6 +194,9 @@ Status PreTokenizer::add(const Json& section) {
                 type);
   }
   steps_.push_back(std::move(step));
+  constexpr size_t kMaxSteps = 16;  // known models have up to 5
+  if (steps_.size() > kMaxSteps)
+    return fail(Code::Invalid, "pre_tokenizer: more than {} steps are not supported", kMaxSteps);
   return {};
 }
 
@@ -200,22 +206,23 @@ Result<PreTokenizer> PreTokenizer::from_json(const Json& section) {
   return out;
 }
 
-void PreTokenizer::split(std::string_view text, std::vector<std::string_view>& out,
-                         std::deque<std::string>& owned) const {
-  if (text.empty()) return;
+Status PreTokenizer::split(std::string_view text, std::vector<std::string_view>& out, std::deque<std::string>& owned,
+                           RegexWork& work) const {
+  if (text.empty()) return {};
   if (steps_.empty()) {
     out.push_back(text);
-    return;
+    return {};
   }
   std::vector<std::string_view> pieces{text}, next;
   for (size_t k = 0; k < steps_.size(); ++k) {
     std::vector<std::string_view>& target = k + 1 == steps_.size() ? out : next;
-    for (const std::string_view piece : pieces) steps_[k]->apply(piece, target, owned);
+    for (const std::string_view piece : pieces) RETORT_TRY(steps_[k]->apply(piece, target, owned, work));
     if (&target == &next) {
       pieces.swap(next);
       next.clear();
     }
   }
+  return {};
 }
 
 }  // namespace retort::model

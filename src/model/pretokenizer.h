@@ -15,6 +15,8 @@
 
 namespace retort::model {
 
+struct RegexWork;  // pretokenizer_regex.h
+
 // The patterns with scanners of their own.
 inline constexpr std::string_view kGpt2Pattern =
     R"('s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+)";
@@ -33,8 +35,10 @@ class PreTokenizer {
   // null: one piece, not byte-level. Errors: Invalid, naming the type or the pattern.
   static Result<PreTokenizer> from_json(const Json& section);
   // Appends the words of `text` (valid UTF-8) to `out`, none of them empty. They point into `text` or, where a space
-  // was put before, into `owned`. Thread-safe.
-  void split(std::string_view text, std::vector<std::string_view>& out, std::deque<std::string>& owned) const;
+  // was put before, into `owned`. Limit where a pattern takes more than what is left of `work` (regex_work() of the
+  // whole text, which may come in parts). Thread-safe.
+  Status split(std::string_view text, std::vector<std::string_view>& out, std::deque<std::string>& owned,
+               RegexWork& work) const;
   // True where words reach BPE in the byte-level alphabet, which a Tokenizer needs.
   bool byte_level() const { return byte_level_; }
 

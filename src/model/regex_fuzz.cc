@@ -28,7 +28,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     return 0;
   }
   std::vector<std::pair<size_t, size_t>> matches;
-  regex->find_all(text, matches);
+  model::RegexWork work = model::regex_work(text.size());
+  if (const Status found = regex->find_all(text, matches, work); !found.ok()) fuzz::check_refusal(found.error());
+  RETORT_CHECK(work.steps > -model::regex_work(text.size()).steps);
   size_t at = 0;
   for (const auto& [begin, end] : matches) {
     RETORT_CHECK(at <= begin && begin <= end && end <= text.size());
@@ -36,6 +38,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     at = end;
   }
   if (const model::Scanner scanner = model::scanner_for(pattern); scanner != nullptr) {
+    RETORT_CHECK(work.steps == model::regex_work(text.size()).steps);  // known patterns need no more than what is free
     for (size_t i = 0, n = 0; i < text.size(); ++n) {
       const size_t end = scanner(text, i);
       RETORT_CHECK(n < matches.size() && matches[n] == std::pair(i, end));

@@ -173,6 +173,7 @@ Result<Safetensors> parse_safetensors(std::string_view bytes, const std::string&
 Result<Safetensors> read_safetensors(const std::string& path) {
   RETORT_ASSIGN(auto file, MappedFile::open(path));
   RETORT_ASSIGN(Safetensors out, parse_safetensors(file->bytes(), path));
+  RETORT_TRY(file->whole());
   out.file = std::move(file);
   return out;
 }

@@ -163,6 +163,41 @@ void to_f32(const Tensor& tensor, int64_t first, int64_t rows, float* out) {
   }
 }
 
+int64_t first_not_finite(const Tensor& tensor, int64_t row) {
+  const uint8_t* const begin = tensor.row(row);
+  const int64_t cols = tensor.cols();
+  // A number is not finite where all bits of its exponent are set.
+  const auto plain = [&](auto zero, auto exponent) -> int64_t {
+    using Bits = decltype(zero);
+    const auto at = [&](int64_t i) {
+      Bits bits;
+      std::memcpy(&bits, begin + i * static_cast<int64_t>(sizeof bits), sizeof bits);
+      return static_cast<Bits>(bits & exponent) == static_cast<Bits>(exponent);
+    };
+    bool any = false;
+    for (int64_t i = 0; i < cols; ++i) any |= at(i);
+    if (!any) return -1;
+    int64_t i = 0;
+    while (!at(i)) ++i;
+    return i;
+  };
+  switch (tensor.dtype) {
+    case DType::F32: return plain(uint32_t{0}, uint32_t{0x7F800000});
+    case DType::F16: return plain(uint16_t{0}, uint16_t{0x7C00});
+    case DType::BF16: return plain(uint16_t{0}, uint16_t{0x7F80});
+    default: break;
+  }
+  // Blocks: the scale, then the minimum where the type has one, are f16.
+  const bool minima = tensor.dtype == DType::Q4_1 || tensor.dtype == DType::Q5_1;
+  const int64_t blocks = cols / block_weights(tensor.dtype);
+  for (int64_t b = 0; b < blocks; ++b) {
+    uint16_t parts[2] = {0, 0};
+    std::memcpy(parts, begin + b * block_bytes(tensor.dtype), minima ? 4 : 2);
+    if ((parts[0] & 0x7C00) == 0x7C00 || (parts[1] & 0x7C00) == 0x7C00) return b * block_weights(tensor.dtype);
+  }
+  return -1;
+}
+
 std::vector<float> to_f32(const Tensor& tensor) {
   std::vector<float> values(static_cast<size_t>(tensor.count()));
   to_f32(tensor, 0, tensor.rows(), values.data());

@@ -67,6 +67,9 @@ void to_f32(const Tensor& tensor, int64_t first, int64_t rows, float* out);
 // The whole tensor as fp32.
 std::vector<float> to_f32(const Tensor& tensor);
 
+// The first column of row `row` whose weight is NaN or infinite, -1 where none is.
+int64_t first_not_finite(const Tensor& tensor, int64_t row);
+
 float f16_to_f32(uint16_t bits);
 inline float bf16_to_f32(uint16_t bits) { return __builtin_bit_cast(float, static_cast<uint32_t>(bits) << 16); }
 // Round to nearest, ties to even; NaN stays a quiet NaN.

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "model/bpe.h"
 #include "model/pretokenizer.h"
+#include "model/pretokenizer_regex.h"
 #include "model/think.h"
 #include "model/tokenizer_added.h"
 #include "model/unicode.h"
@@ -45,6 +46,8 @@ Status read_normalizer(const Json& section, std::vector<NormalForm>& out) {
     if (list == nullptr || !list->is_array())
       return fail(Code::Invalid, "normalizer Sequence: `normalizers` is missing");
     for (const Json& member : *list) RETORT_TRY(read_normalizer(member, out));
+    constexpr size_t kMaxForms = 8;
+    if (out.size() > kMaxForms) return fail(Code::Invalid, "normalizer: more than {} are not supported", kMaxForms);
     return {};
   }
   if (type == "NFC")
@@ -163,7 +166,7 @@ struct Tokenizer::Tables {
   Status index_tokens();
   Status index_added();
   Status index_merges();
-  void encode_plain(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const;
+  Status encode_plain(std::string_view text, WordCache& cache, std::vector<int32_t>& out, RegexWork& work) const;
 };
 
 Status Tokenizer::Tables::index_tokens() {
@@ -207,6 +210,10 @@ Status Tokenizer::Tables::index_added() {
   special.assign(texts.size(), false);
   for (size_t k = 0; k < spec.added.size(); ++k) {
     const AddedToken& token = spec.added[k];
+    constexpr size_t kMaxAdded = 1024;  // bytes; it is looked for at every place of a text
+    if (token.content.size() > kMaxAdded)
+      return fail(Code::Invalid, "added token {} has {} bytes, more than {}", added_ids[k], token.content.size(),
+                  kMaxAdded);
     if (token.special) special[static_cast<size_t>(added_ids[k])] = true;
     if (token.normalized)
       normalized_added.add(normalise(token.content), token, added_ids[k]);
@@ -244,11 +251,13 @@ Status Tokenizer::Tables::index_merges() {
   return {};
 }
 
-void Tokenizer::Tables::encode_plain(std::string_view text, WordCache& cache, std::vector<int32_t>& out) const {
+Status Tokenizer::Tables::encode_plain(std::string_view text, WordCache& cache, std::vector<int32_t>& out,
+                                       RegexWork& work) const {
   std::vector<std::string_view> words;
   std::deque<std::string> owned;
-  pre_tokenizer.split(text, words, owned);
+  RETORT_TRY(pre_tokenizer.split(text, words, owned, work));
   for (const std::string_view word : words) bpe.encode(word, cache, out);
+  return {};
 }
 
 Result<Tokenizer> Tokenizer::make(TokenizerSpec spec) {
@@ -281,12 +290,14 @@ Result<Tokenizer> Tokenizer::make(TokenizerSpec spec) {
   return Tokenizer(std::move(tables));
 }
 
-std::vector<int32_t> Tokenizer::encode(std::string_view text, bool add_special) const {
+Result<std::vector<int32_t>> Tokenizer::encode(std::string_view text, bool add_special) const {
   return encode_as(text, add_special, false);
 }
-std::vector<int32_t> Tokenizer::encode_written(std::string_view text) const { return encode_as(text, false, true); }
+Result<std::vector<int32_t>> Tokenizer::encode_written(std::string_view text) const {
+  return encode_as(text, false, true);
+}
 
-std::vector<int32_t> Tokenizer::encode_as(std::string_view text, bool add_special, bool written) const {
+Result<std::vector<int32_t>> Tokenizer::encode_as(std::string_view text, bool add_special, bool written) const {
   const Tables& t = *tables_;
   std::string valid;
   if (!is_utf8(text)) {
@@ -301,6 +312,8 @@ std::vector<int32_t> Tokenizer::encode_as(std::string_view text, bool add_specia
     return id >= 0 &&
            !(written && t.special[static_cast<size_t>(id)] && !is_think_mark(t.texts[static_cast<size_t>(id)]));
   };
+  RegexWork work = regex_work(text.size());
+  Status status;
   t.raw_added.split(text, [&](std::string_view piece, int32_t id) {
     if (is_token(id)) {
       out.push_back(id);
@@ -314,18 +327,19 @@ std::vector<int32_t> Tokenizer::encode_as(std::string_view text, bool add_specia
     t.normalized_added.split(piece, [&](std::string_view part, int32_t part_id) {
       if (is_token(part_id))
         out.push_back(part_id);
-      else
-        t.encode_plain(part, *cache, out);
+      else if (status.ok())
+        status = t.encode_plain(part, *cache, out, work);
     });
   });
   t.caches.give(std::move(cache));
+  RETORT_TRY(std::move(status));
   if (add_special) out.insert(out.end(), t.affixes.suffix.begin(), t.affixes.suffix.end());
   return out;
 }
 
-std::vector<int32_t> Tokenizer::encode_prompt(std::string_view text) const {
+Result<std::vector<int32_t>> Tokenizer::encode_prompt(std::string_view text) const {
   const Affixes& a = tables_->affixes;
-  std::vector<int32_t> ids = encode(text, false);
+  RETORT_ASSIGN(std::vector<int32_t> ids, encode(text, false));
   const bool begins = ids.size() >= a.prefix.size() && std::equal(a.prefix.begin(), a.prefix.end(), ids.begin());
   if (!begins) ids.insert(ids.begin(), a.prefix.begin(), a.prefix.end());
   const bool ends = ids.size() >= a.suffix.size() && std::equal(a.suffix.rbegin(), a.suffix.rend(), ids.rbegin());

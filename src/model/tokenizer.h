@@ -53,12 +53,13 @@ class Tokenizer {
   // Texts of special tokens in `text` become those tokens. With `add_special` the post-processor's tokens (BOS, EOS
   // where the tokenizer has them) are added always, exactly as Hugging Face's encode(add_special_tokens=True) does.
   // A rendered chat template holds its own BOS: encode it with add_special = false.
-  std::vector<int32_t> encode(std::string_view text, bool add_special) const;
+  // Errors: Limit where the tokenizer's pattern takes too much work on this text (pretokenizer_regex.h).
+  Result<std::vector<int32_t>> encode(std::string_view text, bool add_special) const;
   // What a model writes to say `text`: as encode(text, false), but the texts of special tokens stay text. The marks of
   // a thought (model/think.h) become tokens where there are such.
-  std::vector<int32_t> encode_written(std::string_view text) const;
+  Result<std::vector<int32_t>> encode_written(std::string_view text) const;
   // For prompts from users: as encode(text, true), but a text that begins with BOS already gets no second one.
-  std::vector<int32_t> encode_prompt(std::string_view text) const;
+  Result<std::vector<int32_t>> encode_prompt(std::string_view text) const;
 
   // Text of the ids; broken UTF-8 becomes U+FFFD. Ids out of range are skipped. `skip_special` leaves special tokens
   // out.
@@ -87,7 +88,7 @@ class Tokenizer {
   struct Tables;
 
  private:
-  std::vector<int32_t> encode_as(std::string_view text, bool add_special, bool written) const;
+  Result<std::vector<int32_t>> encode_as(std::string_view text, bool add_special, bool written) const;
   explicit Tokenizer(std::shared_ptr<const Tables> tables) : tables_(std::move(tables)) {}
   std::shared_ptr<const Tables> tables_;
 };

@@ -85,7 +85,7 @@ size_t AddedMatcher::match(std::string_view text, size_t i, int32_t& entry) cons
 }
 
 void AddedMatcher::split(std::string_view text, const std::function<void(std::string_view, int32_t)>& emit) const {
-  size_t done = 0;
+  size_t done = 0, space_begin = 0, space_end = 0;  // the run of space that was looked through last
   for (size_t i = 0; i < text.size() && !entries_.empty();) {
     if (!first_[static_cast<uint8_t>(text[i])]) {
       ++i;
@@ -101,8 +101,14 @@ void AddedMatcher::split(std::string_view text, const std::function<void(std::st
     size_t start = i, stop = i + length;
     i = stop;  // the search goes on behind the match, stripped space or not
     if (e.single_word && (ends_with_word(text.substr(0, start)) || starts_with_word(text.substr(stop)))) continue;
-    if (e.lstrip) start = std::max(start_of_trailing_space(text.substr(0, start)), done);
-    if (e.rstrip) stop += leading_space(text.substr(stop));
+    // No further back than what is given out already, and no run of space twice: a token that is itself space would
+    // take quadratic time.
+    if (e.lstrip) start = start <= done ? done : done + start_of_trailing_space(text.substr(done, start - done));
+    if (e.rstrip && (stop < space_begin || stop >= space_end)) {
+      space_begin = stop;
+      space_end = stop + leading_space(text.substr(stop));
+    }
+    if (e.rstrip) stop = std::max(stop, space_end);
     if (done < start) emit(text.substr(done, start - done), -1);
     emit(text.substr(start, stop > start ? stop - start : 0), e.id);
     done = stop;

@@ -61,7 +61,7 @@ std::string template_in(const Json& config) {
 Result<Json> config_beside(const fs::path& folder, Env& env) {
   const std::string path = (folder / "tokenizer_config.json").string();
   if (!env.exists(path)) return Json::object();
-  RETORT_ASSIGN(const std::string text, env.read_file(path));
+  RETORT_ASSIGN(const std::string text, read_file(env, path, kMaxTokenizerFile));
   auto json = parse_json(text);
   if (!json.ok()) return within(path, std::move(json).error());
   return json;
@@ -69,7 +69,7 @@ Result<Json> config_beside(const fs::path& folder, Env& env) {
 
 Result<std::string> template_beside(const fs::path& folder, const Json& config, Env& env) {
   const std::string path = (folder / "chat_template.jinja").string();
-  if (env.exists(path)) return env.read_file(path);
+  if (env.exists(path)) return read_file(env, path, kMaxTemplateFile);
   return template_in(config);
 }
 
@@ -101,7 +101,7 @@ Result<TextParts> load_text(const std::string& path, Env& env) {
     RETORT_ASSIGN(std::string source, gguf.metadata.get_string("tokenizer.chat_template", ""));
     return TextParts{std::move(*tokenizer), std::move(source)};
   }
-  RETORT_ASSIGN(const std::string text, env.read_file(place.file));
+  RETORT_ASSIGN(const std::string text, read_file(env, place.file, kMaxTokenizerFile));
   RETORT_ASSIGN(const Json config, config_beside(place.folder, env));
   auto tokenizer = Tokenizer::from_json(text, token_in(config, "bos_token"), token_in(config, "eos_token"));
   if (!tokenizer.ok()) return within(place.file, std::move(tokenizer).error());

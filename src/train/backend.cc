@@ -12,9 +12,6 @@ struct Library {
 };
 
 Result<Library> open_library() {
-  // libgomp reads this when it is loaded. Its default (about 300,000 turns at a barrier) is made for machines of one's
-  // own: with other programs on the cores, two threads ran at 950 tokens/s where these turns give 6,700.
-  setenv("GOMP_SPINCOUNT", "10000", 0);
   auto module = open_module("train");
   if (!module.ok()) return within("this program cannot train", std::move(module).error());
   Library library;

@@ -47,7 +47,8 @@ Result<std::vector<Sample>> make_samples(const std::vector<Example>& examples, c
     sample.ids = prompt->ids;
     sample.answer = static_cast<int32_t>(sample.ids.size());
     const auto ids = model::answer_ids(text.tokenizer, *prompt, answer.reasoning, answer.content, text.end);
-    sample.ids.insert(sample.ids.end(), ids.begin(), ids.end());
+    if (!ids.ok()) return within(fmt::format("example {}", example.id), ids.error());
+    sample.ids.insert(sample.ids.end(), ids->begin(), ids->end());
     const size_t length = sample.ids.size();
     if (sample.answer == 0 || static_cast<size_t>(sample.answer) >= std::min(length, most)) {
       ++summary.skipped;

@@ -104,6 +104,7 @@ Result<Student> load_student(const Options& options, const std::string& path) {
       return fail(Code::Internal, "{} has {} weights where the layout has {}", p.name, tensor.count(), p.size());
     model::to_f32(tensor, 0, tensor.rows(), student.weights.data() + p.offset);
   }
+  RETORT_TRY(base.whole());
   return student;
 }
 

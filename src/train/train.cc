@@ -285,6 +285,7 @@ Result<Folder> hold_workspace(const Task& task, Env& env) {
 
 Status check(const Options& o) {
   RETORT_TRY(check_options(o));
+  RETORT_TRY(check_threads(o.threads));
   RETORT_TRY(chat_settings(o));
   return check(o.schedule);
 }
