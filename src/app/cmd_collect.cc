@@ -4,15 +4,16 @@
 
 #include "app/collect_files.h"
 #include "app/command.h"
+#include "app/say.h"
 
 namespace retort::app {
 namespace {
 
 void report(const Tally& tally, const std::string& out) {
-  fmt::print("{} inputs, {} traces kept, {} rejected", tally.in, tally.kept, tally.dropped);
-  for (const auto& [reason, count] : tally.reasons) fmt::print(", {} {}", count, reason);
-  for (const auto& [what, count] : tally.counts) fmt::print("; {} {}", count, what);
-  fmt::print("\n{}/traces.jsonl\n", out);
+  say("{} inputs, {} traces kept, {} rejected", tally.in, tally.kept, tally.dropped);
+  for (const auto& [reason, count] : tally.reasons) say(", {} {}", count, reason);
+  for (const auto& [what, count] : tally.counts) say("; {} {}", count, what);
+  say("\n{}/traces.jsonl\n", out);
 }
 
 }  // namespace
@@ -31,7 +32,7 @@ Command collect_command() {
         return flags.run([out, json](CollectJob job) -> Result<int> {
           RETORT_ASSIGN(const Tally tally, collect_files(std::move(job), verb_place(*out, "collect"), system_env()));
           if (*json)
-            fmt::print("{}\n", to_text(encode(tally)));
+            say("{}\n", to_text(encode(tally)));
           else
             report(tally, *out);
           return 0;

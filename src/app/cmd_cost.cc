@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include "app/command.h"
+#include "app/say.h"
 #include "app/stamp.h"
 #include "app/step_clock.h"
 #include "app/unfinished.h"
@@ -78,16 +79,15 @@ Status add_unbooked(const std::string& path, std::vector<ledger::CostRow>& rows,
 }
 
 void print_table(const std::vector<ledger::StageCost>& stages) {
-  fmt::print("{:<12} {:>9} {:>10} {:>10} {:>9} {:>9} {:>12} {:>12} {:>12} {:>9}\n", "stage", "requests", "tokens in",
-             "tokens out", "time", "FLOPs", "cost", "possibly", "failed", "resumed");
+  say("{:<12} {:>9} {:>10} {:>10} {:>9} {:>9} {:>12} {:>12} {:>12} {:>9}\n", "stage", "requests", "tokens in",
+      "tokens out", "time", "FLOPs", "cost", "possibly", "failed", "resumed");
   for (const auto& s : stages) {
-    fmt::print("{:<12} {:>9} {:>10} {:>10} {:>9} {:>9} {:>12} {:>12} {:>12} {:>9}\n", s.stage, s.requests,
-               format_count(static_cast<double>(s.tokens_in)), format_count(static_cast<double>(s.tokens_out)),
-               format_duration(s.seconds), format_count(s.flops), format_usd(s.usd_micros),
-               format_usd(s.possibly_usd_micros), format_usd(s.failed_usd_micros), format_duration(s.resumed_seconds));
+    say("{:<12} {:>9} {:>10} {:>10} {:>9} {:>9} {:>12} {:>12} {:>12} {:>9}\n", s.stage, s.requests,
+        format_count(static_cast<double>(s.tokens_in)), format_count(static_cast<double>(s.tokens_out)),
+        format_duration(s.seconds), format_count(s.flops), format_usd(s.usd_micros), format_usd(s.possibly_usd_micros),
+        format_usd(s.failed_usd_micros), format_duration(s.resumed_seconds));
   }
-  fmt::print(
-      "possibly: money whose bill never came, the worst case; failed: work without a usable result; both are part "
+  say("possibly: money whose bill never came, the worst case; failed: work without a usable result; both are part "
       "of the cost.\n");
 }
 
@@ -121,7 +121,7 @@ Result<int> run(const std::vector<std::string>& folders, bool json, Env& env) {
     return fail(Code::NotFound, "no cost book (costs.jsonl) below {}; give the folder of a run", folders.front());
   const auto stages = ledger::by_stage(rows);
   if (json) {
-    for (const auto& stage : stages) fmt::print("{}\n", to_text(encode(stage)));
+    for (const auto& stage : stages) say("{}\n", to_text(encode(stage)));
   } else {
     print_table(stages);
   }

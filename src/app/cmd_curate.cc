@@ -3,15 +3,16 @@
 
 #include "app/command.h"
 #include "app/curate_files.h"
+#include "app/say.h"
 
 namespace retort::app {
 namespace {
 
 void report(const Tally& tally, const std::string& out) {
-  fmt::print("{} traces: {} examples kept, {} traces dropped\n", tally.in, tally.kept, tally.dropped);
-  for (const auto& [reason, count] : tally.reasons) fmt::print("  {:<14} {}\n", reason, count);
-  for (const auto& [what, count] : tally.counts) fmt::print("  ({} {})\n", what, count);
-  fmt::print("{}/data_card.md says more\n", out);
+  say("{} traces: {} examples kept, {} traces dropped\n", tally.in, tally.kept, tally.dropped);
+  for (const auto& [reason, count] : tally.reasons) say("  {:<14} {}\n", reason, count);
+  for (const auto& [what, count] : tally.counts) say("  ({} {})\n", what, count);
+  say("{}/data_card.md says more\n", out);
 }
 
 }  // namespace
@@ -31,7 +32,7 @@ Command curate_command() {
             return flags.run([out, json](const CurateJob& job) -> Result<int> {
               RETORT_ASSIGN(const Tally tally, curate_files(job, verb_place(*out, "curate"), system_env()));
               if (*json)
-                fmt::print("{}\n", to_text(encode(tally)));
+                say("{}\n", to_text(encode(tally)));
               else
                 report(tally, *out);
               return 0;

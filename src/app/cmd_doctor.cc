@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "app/command.h"
+#include "app/say.h"
 #include "base/env.h"
 #include "base/open_module.h"
 #include "base/task_pool.h"
@@ -120,12 +121,11 @@ Command doctor_command() {
               for (const Finding& f : examine()) {
                 failed = failed || f.status == "fail";
                 if (*json) {
-                  fmt::print(
-                      "{}\n",
+                  say("{}\n",
                       to_text(Json{{"check", f.check}, {"status", f.status}, {"found", f.found}, {"next", f.next}}));
                 } else {
-                  fmt::print("{:<4}  {:<8}  {}{}\n", f.status, f.check, f.found,
-                             f.next.empty() ? "" : "\n                -> " + f.next);
+                  say("{:<4}  {:<8}  {}{}\n", f.status, f.check, f.found,
+                      f.next.empty() ? "" : "\n                -> " + f.next);
                 }
               }
               return failed ? 1 : 0;

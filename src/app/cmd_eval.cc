@@ -3,6 +3,7 @@
 
 #include "app/command.h"
 #include "app/eval_files.h"
+#include "app/say.h"
 
 namespace retort::app {
 namespace {
@@ -15,8 +16,8 @@ Result<std::string> scores_path(const std::string& given) {
 }
 
 void print_comparison(const std::vector<eval::Comparison>& rows, bool json) {
-  if (!json) return fmt::print("{}", eval::table(rows));
-  for (const eval::Comparison& row : rows) fmt::print("{}\n", to_text(encode(row)));
+  if (!json) return say("{}", eval::table(rows));
+  for (const eval::Comparison& row : rows) say("{}\n", to_text(encode(row)));
 }
 
 Result<int> compare(const std::vector<std::string>& files, bool json) {
@@ -35,7 +36,7 @@ Result<int> compare(const std::vector<std::string>& files, bool json) {
 Result<int> evaluate(const EvalJob& job, const std::string& out, bool json) {
   RETORT_ASSIGN(const Evaluated done, eval_files(job, verb_place(out, "eval"), "", system_env()));
   const auto show = [&](const eval::Summary& summary) {
-    fmt::print("{}\n", json ? to_text(encode(summary)) : eval::table(summary));
+    say("{}\n", json ? to_text(encode(summary)) : eval::table(summary));
   };
   show(done.model);
   if (!done.against) return 0;

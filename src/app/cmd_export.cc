@@ -4,6 +4,7 @@
 
 #include "app/command.h"
 #include "app/model_card.h"
+#include "app/say.h"
 #include "app/train_files.h"
 #include "base/env.h"
 #include "model/hf_directory.h"
@@ -74,6 +75,7 @@ Result<int> run(const State& state) {
   for (const auto& [name, tensor] : source.tensors) out.tensors.push_back({name, tensor});
   RETORT_ASSIGN(out.text, model::text_files(source));
   out.dtype = state.dtype == "f32" ? model::DType::F32 : model::DType::BF16;
+  out.files = source.files;
   out.max_shard_bytes = state.max_shard_mb * 1'000'000;
   Env& env = system_env();
   RETORT_TRY(add_pedigree(state, source, out, env));
@@ -82,7 +84,7 @@ Result<int> run(const State& state) {
   for (const std::string& name : names) {
     const std::string path = folder + "/" + name;
     RETORT_ASSIGN(const int64_t bytes, env.file_size(path));
-    fmt::print("{}  {}{} bytes\n", path, name.ends_with(".safetensors") ? state.dtype + ", " : "", bytes);
+    say("{}  {}{} bytes\n", path, name.ends_with(".safetensors") ? state.dtype + ", " : "", bytes);
   }
   return 0;
 }

@@ -9,6 +9,7 @@
 
 #include "app/command.h"
 #include "app/inspect_book.h"
+#include "app/say.h"
 #include "app/train_files.h"
 #include "base/env.h"
 #include "base/hash.h"
@@ -287,35 +288,35 @@ void print_value(const std::string& key, const Json& value) {
   const std::string text = value.is_string()           ? value.get<std::string>()
                            : value.is_number_integer() ? thousands(value.get<int64_t>())
                                                        : to_text(value);
-  fmt::print("{:<16} {}\n", key, text);
+  say("{:<16} {}\n", key, text);
 }
 
 void print_human(const Json& out) {
   for (const auto& [key, value] : out.items()) {
     if (key == "tensors" || key == "metadata" || key == "keys" || (value.is_array() && value.empty())) continue;
     if (key == "config" || key == "kinds" || key == "tasks" || key == "reasons") {
-      fmt::print("{}\n", key);
-      for (const auto& [name, v] : value.items()) fmt::print("  {:<18} {}\n", name, to_text(v));
+      say("{}\n", key);
+      for (const auto& [name, v] : value.items()) say("  {:<18} {}\n", name, to_text(v));
     } else if (key == "types") {
-      fmt::print("types\n  {:<8} {:>8} {:>16} {:>10}\n", "type", "tensors", "weights", "size");
+      say("types\n  {:<8} {:>8} {:>16} {:>10}\n", "type", "tensors", "weights", "size");
       for (const auto& [type, row] : value.items()) {
-        fmt::print("  {:<8} {:>8} {:>16} {:>10}\n", type, row["tensors"].get<int64_t>(),
-                   thousands(row["weights"].get<int64_t>()), size_text(row["bytes"].get<int64_t>()));
+        say("  {:<8} {:>8} {:>16} {:>10}\n", type, row["tensors"].get<int64_t>(),
+            thousands(row["weights"].get<int64_t>()), size_text(row["bytes"].get<int64_t>()));
       }
     } else if (key == "provenance") {
-      fmt::print("provenance\n{}", lineage_text(value, 2));
+      say("provenance\n{}", lineage_text(value, 2));
     } else if (key == "weight_bytes") {
       print_value("size", size_text(value.get<int64_t>()));
     } else if (key == "tokenizer" && value.is_object()) {
-      fmt::print("{:<16} {} tokens, BOS {}, EOS {}\n", key, thousands(value["tokens"].get<int64_t>()),
-                 to_text(value["bos"]), to_text(value["eos"]));
+      say("{:<16} {} tokens, BOS {}, EOS {}\n", key, thousands(value["tokens"].get<int64_t>()), to_text(value["bos"]),
+          to_text(value["eos"]));
     } else {
       print_value(key, value.is_boolean() ? Json(value.get<bool>() ? "yes" : "no") : value);
     }
   }
   if (const Json* keys = find(out, "keys")) {
-    fmt::print("members\n");
-    for (const auto& [name, count] : keys->items()) fmt::print("  {:<18} {}\n", name, to_text(count));
+    say("members\n");
+    for (const auto& [name, count] : keys->items()) say("  {:<18} {}\n", name, to_text(count));
   }
 }
 
@@ -335,9 +336,9 @@ Command inspect_command() {
             return [state]() -> Result<int> {
               RETORT_ASSIGN(const Json out, inspect(*state));
               if (state->json)
-                fmt::print("{}\n", to_text(out));
+                say("{}\n", to_text(out));
               else if (out.value("kind", "") == "provenance book")
-                fmt::print("{}", provenance_text(out));
+                say("{}", provenance_text(out));
               else
                 print_human(out);
               return 0;

@@ -6,6 +6,7 @@
 
 #include "app/command.h"
 #include "app/open_model.h"
+#include "app/say.h"
 #include "base/cancel.h"
 #include "base/text.h"
 #include "infer/scorer.h"
@@ -64,8 +65,8 @@ Result<int> run(const Flags& flags) {
     for (size_t i = 0; i < out["ids"].size(); ++i) {
       const int32_t id = out["ids"][i].get<int32_t>();
       const Json& value = out["logprobs"][i];
-      fmt::print("{:>8} {:>10} {}\n", id, value.is_null() ? "-" : fmt::format("{:.4f}", value.get<double>()),
-                 to_text(Json(to_utf8(opened.model->tokenizer.token_bytes(id)))));
+      say("{:>8} {:>10} {}\n", id, value.is_null() ? "-" : fmt::format("{:.4f}", value.get<double>()),
+          to_text(Json(to_utf8(opened.model->tokenizer.token_bytes(id)))));
     }
     return 0;
   }
@@ -78,7 +79,7 @@ Result<int> run(const Flags& flags) {
     if (!json.ok()) return within(where, std::move(json).error());
     auto out = scored(*json, opened, flags.top_k);
     if (!out.ok()) return within(where, std::move(out).error());
-    fmt::print("{}\n", to_text(*out));
+    say("{}\n", to_text(*out));
     std::fflush(stdout);
   }
   return 0;

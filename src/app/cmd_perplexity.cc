@@ -7,6 +7,7 @@
 
 #include "app/command.h"
 #include "app/open_model.h"
+#include "app/say.h"
 #include "base/cancel.h"
 #include "base/env.h"
 #include "base/progress.h"
@@ -96,6 +97,7 @@ Result<Sums> measure(const Task& task, std::span<const int32_t> ids) {
       for (size_t i = 0; i < rows.size(); ++i) {  // in order, so the sums do not depend on the threads
         const Row& row = rows[i];
         if (!row.counts) continue;
+        if (!std::isfinite(row.nats)) return infer::no_number(task.model.model->name);
         ++sums.tokens;
         sums.bytes += static_cast<int64_t>(task.model.model->tokenizer.token_bytes(ids[at + i + 1]).size());
         sums.nats += row.nats;
@@ -118,11 +120,11 @@ Result<int> run(const Flags& flags) {
   RETORT_ASSIGN(std::string text, system_env().read_file(flags.file));
   RETORT_ASSIGN(task.model, open_scored_model(flags.model, flags.threads));
   int context = task.model.network->max_context();
-  std::vector<int32_t> ids = task.model.model->tokenizer.encode_prompt(text);
+  RETORT_ASSIGN(std::vector<int32_t> ids, task.model.model->tokenizer.encode_prompt(text));
   if (!flags.reference.empty()) {
     RETORT_ASSIGN(task.reference, open_scored_model(flags.reference, flags.threads));
-    if (task.reference->network->vocabulary() != task.model.network->vocabulary() ||
-        task.reference->model->tokenizer.encode_prompt(text) != ids)
+    RETORT_ASSIGN(const auto other, task.reference->model->tokenizer.encode_prompt(text));
+    if (task.reference->network->vocabulary() != task.model.network->vocabulary() || other != ids)
       return fail(Code::Invalid, "`{}` and `{}` cut the text into different tokens; KL needs one tokenizer",
                   flags.model, flags.reference);
     context = std::min(context, task.reference->network->max_context());
@@ -160,16 +162,15 @@ Result<int> run(const Flags& flags) {
     out["top1_agreement"] = static_cast<double>(sums.agree) / n;
   }
   if (flags.json) {
-    fmt::print("{}\n", to_text(out));
+    say("{}\n", to_text(out));
     return 0;
   }
-  fmt::print("perplexity {:.4f} ({:.4f} bits per byte) over {} tokens, windows of {} every {}\n",
-             out["perplexity"].get<double>(), out["bits_per_byte"].get<double>(), sums.tokens, task.window,
-             task.stride);
+  say("perplexity {:.4f} ({:.4f} bits per byte) over {} tokens, windows of {} every {}\n",
+      out["perplexity"].get<double>(), out["bits_per_byte"].get<double>(), sums.tokens, task.window, task.stride);
   if (task.reference)
-    fmt::print("KL(reference || model) {:.6f} +- {:.6f} nats per token, same likeliest token {:.2f} %\n",
-               out["kl_mean"].get<double>(), out["kl_standard_error"].get<double>(),
-               100 * out["top1_agreement"].get<double>());
+    say("KL(reference || model) {:.6f} +- {:.6f} nats per token, same likeliest token {:.2f} %\n",
+        out["kl_mean"].get<double>(), out["kl_standard_error"].get<double>(),
+        100 * out["top1_agreement"].get<double>());
   return 0;
 }
 

@@ -3,6 +3,7 @@
 
 #include "app/command.h"
 #include "app/prompt_files.h"
+#include "app/say.h"
 
 namespace retort::app {
 
@@ -17,9 +18,9 @@ Command problems_command() {
             return flags.run([out, json](const ProblemsJob& job) -> Result<int> {
               RETORT_ASSIGN(const Sides sides, problems_files(job, verb_place(*out, "problems"), system_env()));
               if (*json)
-                fmt::print("{}\n", to_text({{"train", sides.train}, {"test", sides.test}}));
+                say("{}\n", to_text({{"train", sides.train}, {"test", sides.test}}));
               else
-                fmt::print("{0}/train.jsonl: {1} prompts, {0}/test.jsonl: {2}\n", *out, sides.train, sides.test);
+                say("{0}/train.jsonl: {1} prompts, {0}/test.jsonl: {2}\n", *out, sides.train, sides.test);
               return 0;
             });
           }};

@@ -9,6 +9,7 @@
 #include "app/pipeline.h"
 #include "app/recipe.h"
 #include "app/report.h"
+#include "app/say.h"
 #include "base/cancel.h"
 #include "base/env.h"
 #include "base/log.h"
@@ -45,10 +46,10 @@ void print_forecast(const std::vector<StepReport>& steps) {
     const std::string from = format_duration(least), to = format_duration(most);
     return from == to ? from : from + " to " + to;
   };
-  fmt::print("{:<16} {:<10} {:>20} {:>10} {:>12}  {}\n", "step", "kind", "time", "tokens", "cost", "reckoned from");
+  say("{:<16} {:<10} {:>20} {:>10} {:>12}  {}\n", "step", "kind", "time", "tokens", "cost", "reckoned from");
   for (const StepReport& step : steps) {
     if (!step.ran) {
-      fmt::print("{:<16} {:<10} {:>20}\n", step.id, step.kind, "done");
+      say("{:<16} {:<10} {:>20}\n", step.id, step.kind, "done");
       continue;
     }
     const Forecast& f = step.forecast;
@@ -56,10 +57,10 @@ void print_forecast(const std::vector<StepReport>& steps) {
     low += f.high > 0 ? f.low : f.seconds;
     high += f.high > 0 ? f.high : f.seconds;
     usd += step.forecast.usd_micros;
-    fmt::print("{:<16} {:<10} {:>20} {:>10} {:>12}  {}\n", step.id, step.kind,
-               f.high > 0 ? range(f.low, f.high) : format_duration(f.seconds),
-               format_count(static_cast<double>(step.forecast.tokens)), format_usd(step.forecast.usd_micros),
-               step.forecast.basis);
+    say("{:<16} {:<10} {:>20} {:>10} {:>12}  {}\n", step.id, step.kind,
+        f.high > 0 ? range(f.low, f.high) : format_duration(f.seconds),
+        format_count(static_cast<double>(step.forecast.tokens)), format_usd(step.forecast.usd_micros),
+        step.forecast.basis);
   }
   constexpr double kLong = 12 * 3600;
   for (const StepReport& step : steps) {
@@ -67,8 +68,8 @@ void print_forecast(const std::vector<StepReport>& steps) {
       log::warn("{} is reckoned to take {}: see whether its counts and lengths ({}) are what you mean", step.id,
                 format_duration(step.forecast.seconds), step.forecast.basis);
   }
-  fmt::print("{:<16} {:<10} {:>20} {:>10} {:>12}  about {}\n", "all", "", range(low, high), "", format_usd(usd),
-             format_duration(seconds));
+  say("{:<16} {:<10} {:>20} {:>10} {:>12}  about {}\n", "all", "", range(low, high), "", format_usd(usd),
+      format_duration(seconds));
 }
 
 // The options of a step kind, for `retort run --help KIND`.
@@ -122,7 +123,7 @@ Result<int> run_recipe(const RunArguments& arguments) {
   }
   if (arguments.dry_run) {
     if (arguments.json)
-      fmt::print("{}\n", to_text(forecast_json(*steps)));
+      say("{}\n", to_text(forecast_json(*steps)));
     else
       print_forecast(*steps);
     return 0;
@@ -144,9 +145,9 @@ Result<int> run_recipe(const RunArguments& arguments) {
   RETORT_ASSIGN(const Json report, gather_report(recipe, *steps, options.out, std::move(run), env));
   RETORT_TRY(write_report(report, options.out, env));
   if (arguments.json)
-    fmt::print("{}\n", to_text(report));
+    say("{}\n", to_text(report));
   else
-    fmt::print("{}\nreport: {}/report.html\n", report_text(report), options.out);
+    say("{}\nreport: {}/report.html\n", report_text(report), options.out);
   return 0;
 }
 

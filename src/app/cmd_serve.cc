@@ -8,6 +8,7 @@
 #include "app/command.h"
 #include "app/open_model.h"
 #include "app/sampling_defaults.h"
+#include "app/say.h"
 #include "base/cancel.h"
 #include "base/env.h"
 #include "base/log.h"
@@ -37,7 +38,7 @@ Result<int> run(const std::string& path, const ServeOptions& options, const std:
   RETORT_ASSIGN(const auto engine, open_engine(path, options.engine));
   RETORT_ASSIGN(const auto server,
                 serve::ApiServer::start(options.server, *engine, sampling_defaults(engine->model().generation), env));
-  fmt::print("{}/v1\n", server->url());
+  say("{}/v1\n", server->url());
   std::fflush(stdout);
   log::info("serving {} at {}/v1{} (Ctrl-C ends it)", engine->name(), server->url(),
             options.server.key_file.empty() ? "" : " to those with a key");

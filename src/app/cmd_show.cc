@@ -5,6 +5,7 @@
 
 #include "app/command.h"
 #include "app/record_reader.h"
+#include "app/say.h"
 
 namespace retort::app {
 namespace {
@@ -12,13 +13,13 @@ namespace {
 constexpr size_t kExcerpt = 240, kWhole = 1 << 20;
 
 void print_field(std::string_view name, const std::string& text, size_t bytes) {
-  if (!text.empty()) fmt::print("  {:<10} {}\n", name, excerpt(text, bytes));
+  if (!text.empty()) say("  {:<10} {}\n", name, excerpt(text, bytes));
 }
 
 void print_record(const ShownRecord& record, size_t bytes) {
   std::string head = excerpt(record.reason.empty() ? record.kind : record.reason, bytes);
   if (!record.detail.empty()) head += ": " + excerpt(record.detail, bytes);
-  fmt::print("{}\n", head);
+  say("{}\n", head);
   const bool apart = !record.prompt_id.empty() && record.prompt_id != record.id;
   print_field("id", record.id + (apart ? " of prompt " + record.prompt_id : ""), bytes);
   print_field("question", record.question, bytes);
@@ -26,7 +27,7 @@ void print_record(const ShownRecord& record, size_t bytes) {
   print_field("answer", record.answer, bytes);
   print_field("found", record.found, bytes);
   print_field("reference", record.reference, bytes);
-  fmt::print("\n");
+  say("\n");
 }
 
 struct State {
@@ -46,17 +47,17 @@ Result<int> show(const State& state) {
                 there.empty() ? "none with a reason" : there);
   }
   if (state.json) {
-    for (const ShownRecord& record : shown.records) fmt::print("{}\n", to_text(encode(record)));
+    for (const ShownRecord& record : shown.records) say("{}\n", to_text(encode(record)));
     return 0;
   }
   for (const ShownRecord& record : shown.records) print_record(record, state.full ? kWhole : kExcerpt);
   const auto rest = shown.matching - static_cast<int64_t>(shown.records.size());
-  fmt::print("{} of {} records{}\n", shown.records.size(), shown.all,
-             rest > 0 ? fmt::format("; {} more fit: --limit 0 shows them", rest) : "");
+  say("{} of {} records{}\n", shown.records.size(), shown.all,
+      rest > 0 ? fmt::format("; {} more fit: --limit 0 shows them", rest) : "");
   if (state.options.reason.empty())
-    for (const auto& [reason, count] : shown.reasons) fmt::print("  {:<14} {}\n", excerpt(reason, 80), count);
+    for (const auto& [reason, count] : shown.reasons) say("  {:<14} {}\n", excerpt(reason, 80), count);
   const bool blind = !shown.records.empty() && shown.records.front().question.empty();
-  if (blind) fmt::print("their questions are in no file beside; name it: --with traces.jsonl\n");
+  if (blind) say("their questions are in no file beside; name it: --with traces.jsonl\n");
   return 0;
 }
 

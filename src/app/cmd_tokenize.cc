@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "app/command.h"
+#include "app/say.h"
 #include "base/cancel.h"
 #include "base/text.h"
 #include "model/bpe_trainer.h"
@@ -32,12 +33,13 @@ Result<Json> answer(const model::Tokenizer& tokenizer, const Json& row, bool no_
     return Json{{"text", tokenizer.decode(list, no_special)}};
   }
   RETORT_ASSIGN(const std::string text, need_string(row, "text"));
-  return Json{{"ids", tokenizer.encode(text, !no_special)}};
+  RETORT_ASSIGN(const auto made, tokenizer.encode(text, !no_special));
+  return Json{{"ids", made}};
 }
 
 Result<int> write_to(const std::string& path, const model::Tokenizer& tokenizer) {
   RETORT_TRY(system_env().write_file(path, tokenizer.to_json()));
-  fmt::print(stderr, "{}: {} tokens\n", path, tokenizer.vocab_size());
+  say_error("{}: {} tokens\n", path, tokenizer.vocab_size());
   return 0;
 }
 
@@ -68,7 +70,8 @@ Result<int> run(const Flags& flags) {
   if (!flags.json) {
     const std::string text{std::istreambuf_iterator<char>(std::cin), std::istreambuf_iterator<char>()};
     std::string out;
-    for (const int32_t id : tokenizer.encode(text, !flags.no_special)) out += fmt::format("{}\n", id);
+    RETORT_ASSIGN(const auto ids, tokenizer.encode(text, !flags.no_special));
+    for (const int32_t id : ids) out += fmt::format("{}\n", id);
     std::fwrite(out.data(), 1, out.size(), stdout);
     return 0;
   }

@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "app/command.h"
+#include "app/say.h"
 #include "app/train_files.h"
 #include "base/log.h"
 #include "base/progress.h"
@@ -14,13 +15,12 @@ namespace {
 
 void summarise(const train::Report& report, const std::string& out) {
   const train::DataSummary& d = report.data;
-  fmt::print("{}: {} steps, {} tokens ({} in the loss), loss {:.4f} to {:.4f}, {} FLOPs in {} ({} tokens/s)\n", out,
-             report.steps, format_count(static_cast<double>(report.tokens)),
-             format_count(static_cast<double>(report.target_tokens)), report.first_loss, report.last_loss,
-             format_count(report.flops), format_duration(report.seconds),
-             format_count(static_cast<double>(report.tokens) / std::max(report.seconds, 1e-9)));
-  fmt::print(
-      "{} of {} examples were cut at max_length ({:.1f} %, {} tokens lost); {} skipped, their prompts alone fill it\n",
+  say("{}: {} steps, {} tokens ({} in the loss), loss {:.4f} to {:.4f}, {} FLOPs in {} ({} tokens/s)\n", out,
+      report.steps, format_count(static_cast<double>(report.tokens)),
+      format_count(static_cast<double>(report.target_tokens)), report.first_loss, report.last_loss,
+      format_count(report.flops), format_duration(report.seconds),
+      format_count(static_cast<double>(report.tokens) / std::max(report.seconds, 1e-9)));
+  say("{} of {} examples were cut at max_length ({:.1f} %, {} tokens lost); {} skipped, their prompts alone fill it\n",
       d.cut, d.examples, 100.0 * static_cast<double>(d.cut) / static_cast<double>(std::max<int64_t>(1, d.examples)),
       d.cut_tokens, d.skipped);
 }
@@ -36,7 +36,7 @@ Result<int> train_with(const TrainJob& job, const std::string& out, bool replace
   if (bar) bar->finish();
   if (report.resumed_from > 0) log::info("went on from the checkpoint of step {}", report.resumed_from);
   if (json)
-    fmt::print("{}\n", to_text(encode(report)));
+    say("{}\n", to_text(encode(report)));
   else
     summarise(report, out);
   return 0;

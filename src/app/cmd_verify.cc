@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include "app/command.h"
+#include "app/say.h"
 #include "base/text.h"
 #include "verify/rule.h"
 
@@ -36,7 +37,7 @@ Result<int> verify_lines(verify::Rules& rules) {
     if (trim(line).empty()) continue;
     auto out = verify_line(rules, line);
     if (!out.ok()) return within(fmt::format("standard input line {}", number), std::move(out).error());
-    fmt::print("{}\n", to_text(*out));
+    say("{}\n", to_text(*out));
   }
   return 0;
 }
@@ -72,7 +73,7 @@ Command verify_command() {
                             "verify needs GOLD and PRED, or --json with {{gold, pred}} lines on standard input");
               RETORT_ASSIGN(const verify::Rule* rule, rules.of(""));
               RETORT_ASSIGN(const Json out, verdict_of(*rule, state->gold, state->pred));
-              fmt::print("{} ({})\n", out["equal"].get<bool>() ? "equal" : "different", out["how"].get<std::string>());
+              say("{} ({})\n", out["equal"].get<bool>() ? "equal" : "different", out["how"].get<std::string>());
               return out["equal"].get<bool>() ? 0 : 1;
             };
           }};

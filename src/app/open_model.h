@@ -12,8 +12,6 @@
 
 namespace retort::app {
 
-inline constexpr int kMostThreads = 4096;
-
 // Errors: those of model::load_model and Engine::create.
 Result<std::unique_ptr<infer::Engine>> open_engine(const std::string& path, const infer::Options& options = {});
 

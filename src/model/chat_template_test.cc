@@ -67,8 +67,9 @@ TEST(ChatTemplate, NamesWhatItDoesNotKnow) {
 }
 
 TEST(ChatTemplate, IsBounded) {
-  EXPECT_NE(render("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}").find("more than"),
-            std::string::npos);
+  EXPECT_NE(
+      render("{% for i in range(100000) %}{% for j in range(100000) %}{% endfor %}{% endfor %}").find("more than"),
+      std::string::npos);
   EXPECT_NE(render("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}").find("nests deeper"), std::string::npos);
   EXPECT_NE(render("{{ 'x' * 1000000000000 }}").find("more than 67108864 bytes"), std::string::npos);
   EXPECT_NE(
