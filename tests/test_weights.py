@@ -316,6 +316,9 @@ def test_records_and_doctor(tmp_path):
     assert seen["broken_lines"] == 1 and seen["first_broken_line"] == 3
     plain = retort("doctor", check=False, env={"LC_ALL": "C"})
     rows = [json.loads(line) for line in retort("doctor", "--json", check=False).stdout.splitlines()]
-    assert {"cpu", "threads", "memory", "disk", "trainer", "parquet"} <= {r["check"] for r in rows}
+    assert {"cpu", "threads", "memory", "disk", "gpu", "models", "trainer", "parquet"} <= {r["check"] for r in rows}
+    found = {r["check"]: r["found"] for r in rows}
+    assert "CPU only" in found["gpu"] and "family llama" in found["models"]
+    assert "F32 F16 BF16 Q8_0 Q4_0 Q4_1 Q5_0 Q5_1" in found["models"]
     assert all(r["status"] in ("ok", "warn", "fail") and (r["status"] == "ok" or r["next"]) for r in rows)
     assert plain.returncode == int(any(r["status"] == "fail" for r in rows))

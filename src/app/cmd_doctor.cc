@@ -14,6 +14,7 @@
 #include "base/open_module.h"
 #include "base/task_pool.h"
 #include "kernels/isa.h"
+#include "model/tensor.h"
 
 namespace retort::app {
 namespace {
@@ -93,6 +94,23 @@ Finding disk() {
   return {"disk", "ok", found, ""};
 }
 
+// No GPU is used today; a machine that has one should not leave its owner waiting for it to be.
+Finding gpu() {
+  std::string found;
+  for (const auto& [device, maker] : {std::pair{"/dev/nvidiactl", "NVIDIA"}, std::pair{"/dev/kfd", "AMD"}})
+    if (system_env().exists(device)) found += (found.empty() ? "" : " and ") + std::string(maker);
+  return {"gpu", "ok", (found.empty() ? "none found" : found + " found") + std::string(", none used: CPU only"), ""};
+}
+
+// What can be read; which of it stands in a given file, `retort inspect` says.
+Finding models() {
+  std::string types;
+  for (int type = 0; type <= static_cast<int>(model::DType::Q5_1); ++type)
+    types += (type == 0 ? "" : " ") + std::string(model::dtype_name(static_cast<model::DType>(type)));
+  return {"models", "ok", "family llama (no RoPE scaling, byte-level BPE); safetensors F32 F16 BF16; GGUF " + types,
+          ""};
+}
+
 // `without`: what a program without the module cannot do.
 Finding module_check(const std::string& check, const std::string& module, const std::string& without) {
   const auto opened = open_module(module);
@@ -105,6 +123,8 @@ std::vector<Finding> examine() {
           threads(),
           memory(),
           disk(),
+          gpu(),
+          models(),
           module_check("trainer", "train", "`retort train` is not available; build with RETORT_TORCH=ON"),
           module_check("parquet", "parquet", "Parquet files cannot be read or written; JSONL works")};
 }

@@ -1,8 +1,10 @@
 // `retort export MODEL FOLDER`: any model that retort reads (a GGUF, say) as a Hugging Face directory, with the record
-// of where it comes from and a card for readers.
+// of where it comes from and a card for readers; curated examples (`retort export examples.jsonl chats.jsonl`) as chats
+// for other trainers.
 #include <fmt/core.h>
 
 #include "app/command.h"
+#include "app/export_messages.h"
 #include "app/model_card.h"
 #include "app/say.h"
 #include "app/train_files.h"
@@ -17,7 +19,7 @@ struct State {
   std::string model, folder, dtype = "bf16";
   std::vector<std::string> summaries;
   int64_t max_shard_mb = 5000;
-  bool replace = false;
+  bool replace = false, apart = false;
 };
 
 // provenance.json and the card of what is written: the record of `source` goes along as its base's. A card or a licence
@@ -57,6 +59,11 @@ Status add_pedigree(const State& state, const model::Model& source, model::HfDir
 }
 
 Result<int> run(const State& state) {
+  if (state.model.ends_with(".jsonl") || state.model.ends_with(".jsonl.zst")) {
+    RETORT_ASSIGN(const int64_t count, export_messages(state.model, state.folder, state.apart, system_env()));
+    fmt::print("{}: {} examples as messages\n", state.folder, count);
+    return 0;
+  }
   if (state.dtype != "f32" && state.dtype != "bf16") {
     return fail(Code::Invalid, "--dtype {} is not supported; choose f32 or bf16", state.dtype);
   }
@@ -92,18 +99,24 @@ Result<int> run(const State& state) {
 }  // namespace
 
 Command export_command() {
-  return {"export", "write a model as a Hugging Face directory", [](CommandLine& cli) -> std::function<Result<int>()> {
-            auto state = std::make_shared<State>();
-            cli.add_option("model", state->model, "a folder, a .gguf or a Hugging Face cache folder")->required();
-            cli.add_option("folder", state->folder, "where to write; must not exist or be empty")->required();
-            cli.add_option("--dtype", state->dtype, "f32 or bf16")->capture_default_str();
-            cli.add_option("--max-shard-mb", state->max_shard_mb, "weights above this are cut into several files")
-                ->capture_default_str();
-            cli.add_option("--summary", state->summaries, "summary.json of `retort eval`, for the card; may come again")
-                ->type_name("FILE");
-            cli.add_flag("--replace", state->replace, "put the new folder in place of an old one that retort wrote");
-            return [state] { return run(*state); };
-          }};
+  return {
+      "export", "write a model as a Hugging Face directory, or examples as chats for other trainers",
+      [](CommandLine& cli) -> std::function<Result<int>()> {
+        auto state = std::make_shared<State>();
+        cli.add_option("model", state->model, "a folder, a .gguf or a Hugging Face cache folder; or examples (.jsonl)")
+            ->required();
+        cli.add_option("folder", state->folder, "where to write; must not exist or be empty; of examples: the .jsonl")
+            ->required();
+        cli.add_option("--dtype", state->dtype, "f32 or bf16")->capture_default_str();
+        cli.add_option("--max-shard-mb", state->max_shard_mb, "weights above this are cut into several files")
+            ->capture_default_str();
+        cli.add_option("--summary", state->summaries, "summary.json of `retort eval`, for the card; may come again")
+            ->type_name("FILE");
+        cli.add_flag("--replace", state->replace, "put the new folder in place of an old one that retort wrote");
+        cli.add_flag("--reasoning-content", state->apart,
+                     "examples: the thought apart from the answer, not in <think> marks");
+        return [state] { return run(*state); };
+      }};
 }
 
 }  // namespace retort::app

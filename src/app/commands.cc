@@ -24,13 +24,16 @@ Command inspect_command();
 Command show_command();
 Command export_command();
 Command doctor_command();
+Command init_command();
+Command permission_command();
 
 const std::vector<Command>& commands() {
   static const std::vector<Command> all = {
-      run_command(),     problems_command(),   split_command(),    collect_command(),  curate_command(),
-      train_command(),   eval_command(),       serve_command(),    chat_command(),     cost_command(),
-      teacher_command(), perplexity_command(), logprobs_command(), tokenize_command(), render_command(),
-      verify_command(),  inspect_command(),    show_command(),     export_command(),   doctor_command(),
+      init_command(),     permission_command(), run_command(),     problems_command(),   split_command(),
+      collect_command(),  curate_command(),     train_command(),   eval_command(),       serve_command(),
+      chat_command(),     cost_command(),       teacher_command(), perplexity_command(), logprobs_command(),
+      tokenize_command(), render_command(),     verify_command(),  inspect_command(),    show_command(),
+      export_command(),   doctor_command(),
   };
   return all;
 }

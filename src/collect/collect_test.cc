@@ -602,9 +602,14 @@ TEST(PermissionRecord, RefusalsNameWhatIsWrong) {
   TestEnv env;
   const auto absent = load_permission("/nowhere/permission.yaml", kEndpoint, env);
   ASSERT_FALSE(absent.ok());
-  EXPECT_NE(absent.error().message.find("allowed_uses: []"), std::string::npos);
-  // The form that is shown parses, and as it stands allows nothing.
-  const auto form = parse_permission(permission_template(kEndpoint, kNow));
+  EXPECT_NE(absent.error().message.find("retort permission new --endpoint"), std::string::npos);
+  EXPECT_EQ(absent.error().message.find("allowed_uses: []"), std::string::npos);
+  // The form that is shown where no file is given parses, and as it stands allows nothing.
+  const auto none = load_permission("", kEndpoint, env);
+  ASSERT_FALSE(none.ok());
+  const size_t at = none.error().message.find("name: ");
+  ASSERT_NE(at, std::string::npos);
+  const auto form = parse_permission(none.error().message.substr(at));
   ASSERT_TRUE(form.ok()) << form.error().message;
   EXPECT_FALSE(check_permission(*form, kEndpoint, kNow).ok());
 }

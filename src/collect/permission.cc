@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include <fmt/format.h>
+
 #include "base/hash.h"
 #include "base/options.h"
 #include "base/text.h"
@@ -56,24 +58,59 @@ Address split_address(std::string_view url) {
     out.port = out.scheme == "https" ? "443" : "80";
   }
   out.host = lower_ascii(host);
+  if (out.host == "127.0.0.1" || out.host == "[::1]") out.host = "localhost";  // this machine by any of its names
   return out;
 }
+
+bool is_below(const Address& upper, const Address& lower) {
+  if (upper.scheme != lower.scheme || upper.host != lower.host || (upper.port != "*" && upper.port != lower.port))
+    return false;
+  return !has_detour(lower.path) && lower.path.compare(0, upper.path.size(), upper.path) == 0 &&
+         (lower.path.size() == upper.path.size() || lower.path[upper.path.size()] == '/');
+}
+
+// What is wrong with the endpoint, and the nearest way to put it right.
+std::string wrong_endpoint(const std::string& recorded, const std::string& used) {
+  const std::string said = fmt::format("it is for the endpoint `{}`, not for `{}`", recorded, used);
+  const Address a = split_address(recorded), b = split_address(used);
+  if (a.scheme.empty() || b.scheme.empty()) {
+    if (recorded == kImportEndpoint) return said + "; it permits importing published text, not asking an API";
+    if (used == kImportEndpoint) return said + "; write `endpoint: import` in the record of a published text";
+    return said + "; both are URLs that begin with http:// or https://";
+  }
+  if (a.host != b.host) return said + "; use the record of this teacher";
+  if (a.scheme != b.scheme) return fmt::format("{}: `{}` against `{}`", said, a.scheme, b.scheme);
+  if (a.port != "*" && a.port != b.port)
+    return fmt::format("{}: port {} against {}; `:*` in the record allows any port", said, a.port, b.port);
+  if (b.path.empty() || a.path.starts_with(b.path + "/"))
+    return fmt::format("{}: `{}` is missing at the endpoint's end", said, a.path.substr(b.path.size()));
+  return fmt::format("{}: path `{}` against `{}`", said, a.path, b.path);
+}
+
+// A member's value as YAML reads it back, whatever stands in it.
+std::string in_quotes(const std::string& value) { return to_text(Json(value)); }
 
 }  // namespace
 
 bool endpoint_matches(std::string_view recorded, std::string_view used) {
   if (recorded.find("://") == std::string_view::npos || used.find("://") == std::string_view::npos)
     return recorded == used;
-  const Address a = split_address(recorded), b = split_address(used);
-  if (a.scheme != b.scheme || a.host != b.host || (a.port != "*" && a.port != b.port)) return false;
-  return !has_detour(b.path) && b.path.compare(0, a.path.size(), a.path) == 0 &&
-         (b.path.size() == a.path.size() || b.path[a.path.size()] == '/');
+  return is_below(split_address(recorded), split_address(used));
 }
 
 Result<Permission> parse_permission(std::string_view yaml) {
   RETORT_ASSIGN(const Json json, parse_yaml(yaml));
   if (!json.is_object()) return fail(Code::Invalid, "a permission record must be a map");
   Permission out;
+  std::vector<std::string> known;
+  out.fields([&](std::string_view name, auto&, std::string_view) { known.emplace_back(name); });
+  for (const auto& [key, value] : json.items()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    const std::string close = nearest(key, known);
+    return fail(Code::Invalid, "it has no member `{}`; {}", key,
+                close.empty() ? fmt::format("its members are {}", fmt::join(known, ", "))
+                              : fmt::format("did you mean `{}`?", close));
+  }
   RETORT_TRY(load_options(out, json));
   out.hash = sha256(yaml);
   return out;
@@ -90,70 +127,96 @@ Status check_endpoint(std::string_view endpoint) {
   return {};
 }
 
-Status check_permission(const Permission& p, const std::string& endpoint, int64_t wall_us) {
-  RETORT_TRY(check_endpoint(endpoint));
+std::vector<std::string> permission_faults(const Permission& p, const std::string& endpoint, int64_t wall_us) {
+  if (const Status fine = check_endpoint(endpoint); !fine.ok()) return {fine.error().message};
+  std::vector<std::string> faults;
   const std::pair<const char*, const std::string*> needed[] = {
       {"name", &p.name},         {"endpoint", &p.endpoint},     {"clause", &p.clause},
       {"evidence", &p.evidence}, {"checked_by", &p.checked_by}, {"date", &p.date},
       {"expires", &p.expires}};
   for (const auto& [key, value] : needed) {
-    if (trim(*value).empty()) return fail(Code::Invalid, "`{}` is missing or empty; write it", key);
+    if (trim(*value).empty()) faults.push_back(fmt::format("`{}` is missing or empty; write it", key));
   }
   if (trim(p.licence).empty() && trim(p.terms).empty())
-    return fail(Code::Invalid,
-                "neither `licence` nor `terms` is given; write the one under which the text may be used");
+    faults.emplace_back("neither `licence` nor `terms` is given; write the one under which the text may be used");
   if (std::find(p.allowed_uses.begin(), p.allowed_uses.end(), "distillation") == p.allowed_uses.end())
-    return fail(
-        Code::Invalid,
+    faults.emplace_back(
         "`allowed_uses` does not contain `distillation`: this teacher's text may not train another model. If its "
         "licence or terms do allow that, write `allowed_uses: [distillation]` with the clause and the evidence");
-  if (!is_date(p.date)) return fail(Code::Invalid, "`date` is `{}`; write a day such as 2026-01-31", p.date);
-  if (p.expires != "never" && !is_date(p.expires))
-    return fail(Code::Invalid, "`expires` is `{}`; write a day such as 2026-12-31, or `never`", p.expires);
+  const bool dated = is_date(p.date), ends = !trim(p.expires).empty() && p.expires != "never";
+  if (!trim(p.date).empty() && !dated)
+    faults.push_back(fmt::format("`date` is `{}`; write a day such as 2026-01-31", p.date));
+  if (ends && !is_date(p.expires))
+    faults.push_back(fmt::format("`expires` is `{}`; write a day such as 2026-12-31, or `never`", p.expires));
   const std::string today = utc_date(wall_us);
-  if (p.date > today)
-    return fail(Code::Invalid, "`date` is {}, but today is {}; write the day the terms were read", p.date, today);
-  if (p.expires != "never" && p.expires < today)
-    return fail(Code::Invalid,
-                "it expired on {} (today is {}); read the terms again and write a new `date` and `expires`", p.expires,
-                today);
-  if (!endpoint_matches(p.endpoint, endpoint))
-    return fail(Code::Invalid, "it is for the endpoint `{}`, not for `{}`; use the record of this teacher", p.endpoint,
-                endpoint);
-  return {};
+  if (dated && p.date > today)
+    faults.push_back(fmt::format("`date` is {}, but today is {}; write the day the terms were read", p.date, today));
+  if (ends && is_date(p.expires) && p.expires < today)
+    faults.push_back(fmt::format(
+        "it expired on {} (today is {}); read the terms again and write a new `date` and `expires`", p.expires, today));
+  if (!endpoint.empty() && !trim(p.endpoint).empty() && !endpoint_matches(p.endpoint, endpoint))
+    faults.push_back(wrong_endpoint(p.endpoint, endpoint));
+  return faults;
 }
 
-std::string permission_template(const std::string& endpoint, int64_t wall_us) {
+Status check_permission(const Permission& p, const std::string& endpoint, int64_t wall_us) {
+  const std::vector<std::string> faults = permission_faults(p, endpoint, wall_us);
+  if (faults.empty()) return {};
+  if (faults.size() == 1) return fail(Code::Invalid, "{}", faults.front());
+  return fail(Code::Invalid, "{} (and {} more: `retort permission check FILE` lists them)", faults.front(),
+              faults.size() - 1);
+}
+
+std::string_view licence_clause(std::string_view licence) {
+  if (licence == "Apache-2.0")
+    return "a perpetual, worldwide, non-exclusive, no-charge, royalty-free, irrevocable copyright license to "
+           "reproduce, "
+           "prepare Derivative Works of";
+  if (licence == "MIT")
+    return "to deal in the Software without restriction, including without limitation the rights to use, copy, modify, "
+           "merge, publish, distribute, sublicense";
+  return "";
+}
+
+std::string permission_text(const Permission& p) {
+  std::string uses;
+  for (const std::string& use : p.allowed_uses) uses += (uses.empty() ? "" : ", ") + in_quotes(use);
   return fmt::format(
-      "name: \"\"             # the teacher, as traces and cards shall name it\n"
+      "name: {}   # the teacher, as traces and cards shall name it\n"
       "endpoint: {}\n"
-      "licence: \"\"          # SPDX name, such as Apache-2.0; or leave it and give:\n"
-      "terms: \"\"            # name and version of the terms of service\n"
-      "clause: \"\"           # the words that allow training on its output, quoted\n"
-      "evidence: \"\"         # where they can be read\n"
-      "checked_by: \"\"       # who read them\n"
-      "date: {}\n"
-      "allowed_uses: []     # write [distillation] if the clause allows it\n"
-      "expires: never       # or the last day it holds\n",
-      endpoint, utc_date(wall_us));
+      "licence: {}   # SPDX name of the model's or the text's licence, such as Apache-2.0; or leave it and give:\n"
+      "terms: {}   # name and version of the terms of service\n"
+      "clause: {}   # the words that allow training another model on its output, quoted\n"
+      "evidence: {}   # where they can be read\n"
+      "checked_by: {}   # who read them\n"
+      "date: {}   # when\n"
+      "allowed_uses: [{}]   # [distillation] if the clause allows it\n"
+      "expires: {}   # never, or the last day it holds\n",
+      in_quotes(p.name), in_quotes(p.endpoint), in_quotes(p.licence), in_quotes(p.terms), in_quotes(p.clause),
+      in_quotes(p.evidence), in_quotes(p.checked_by), in_quotes(p.date), uses, in_quotes(p.expires));
 }
 
 Result<Permission> load_permission(const std::string& path, const std::string& endpoint, Env& env) {
   RETORT_TRY(check_endpoint(endpoint));
-  const auto refuse = [&](Error error) {
-    error.message += fmt::format("\nA permission record for this teacher has this form:\n\n{}",
-                                 permission_template(endpoint, env.wall_us()));
-    return error;
-  };
-  if (path.empty())
-    return refuse(
-        fail(Code::Invalid, "no permission record is given for `{}`; name one with --permission FILE", endpoint));
+  if (path.empty()) {
+    Permission blank;
+    blank.endpoint = endpoint;
+    blank.date = utc_date(env.wall_us());
+    blank.expires = "never";
+    return fail(Code::Invalid,
+                "no permission record is given for `{}`; name one with --permission FILE. It has this form "
+                "(`retort permission new` writes one):\n\n{}",
+                endpoint, permission_text(blank));
+  }
   auto text = env.read_file(path);
-  if (!text.ok()) return refuse(within("the permission record", std::move(text).error()));
+  if (!text.ok())
+    return fail(text.error().code,
+                "the permission record: {}; `retort permission new --endpoint {} --out {}` begins one",
+                text.error().message, endpoint, path);
   auto permission = parse_permission(*text);
-  if (!permission.ok()) return refuse(within("permission record " + path, std::move(permission).error()));
+  if (!permission.ok()) return within("permission record " + path, std::move(permission).error());
   Status checked = check_permission(*permission, endpoint, env.wall_us());
-  if (!checked.ok()) return refuse(within("permission record " + path, std::move(checked).error()));
+  if (!checked.ok()) return within("permission record " + path, std::move(checked).error());
   return permission;
 }
 

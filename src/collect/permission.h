@@ -46,17 +46,23 @@ inline constexpr std::string_view kImportEndpoint = "import";
 Result<Permission> parse_permission(std::string_view yaml);
 // Refuses (Invalid) an endpoint with a password in it, without showing it: it would go into messages and stamps.
 Status check_endpoint(std::string_view endpoint);
-// Refuses (Invalid) a record that is incomplete, does not allow distillation, is not yet or no longer valid at
-// `wall_us` or was made for another endpoint; the message says what to write.
+// All that keeps the record from permitting distillation through `endpoint` ("" leaves that open) at `wall_us`, each as
+// a sentence that says what to write: members that are missing, no leave for distillation, dates that do not hold,
+// another endpoint. Empty: it permits.
+std::vector<std::string> permission_faults(const Permission& permission, const std::string& endpoint, int64_t wall_us);
+// Invalid with the first of them.
 Status check_permission(const Permission& permission, const std::string& endpoint, int64_t wall_us);
-// Both, with the file's name in errors; where the file is absent or wrong the message ends with a record to fill in.
+// The record in the file, checked; errors name the file. No file given: the message holds a record to fill in.
 Result<Permission> load_permission(const std::string& path, const std::string& endpoint, Env& env);
-// A record to fill in, as YAML.
-std::string permission_template(const std::string& endpoint, int64_t wall_us);
+// The record as a commented YAML file; parse_permission() reads it back.
+std::string permission_text(const Permission& permission);
 
-// True where `used` is the recorded endpoint or below it. Scheme and host are compared without case, a missing port is
-// the scheme's own, `*` is any port, a trailing slash means nothing, nor does a query. A path with `.` or `..` in it is
-// below nothing.
+// The words of a licence (SPDX name) that allow learning from a work under it, "" for a licence that is not known here.
+std::string_view licence_clause(std::string_view licence);
+
+// True where `used` is the recorded endpoint or below it. Scheme and host are compared without case, localhost,
+// 127.0.0.1 and [::1] are one host, a missing port is the scheme's own, `*` is any port, a trailing slash means
+// nothing, nor does a query. A path with `.` or `..` in it is below nothing.
 bool endpoint_matches(std::string_view recorded, std::string_view used);
 
 }  // namespace retort::collect
