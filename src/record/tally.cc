@@ -45,7 +45,8 @@ Status decode(const Json& json, Tally& out) {
   out = Tally();
   record_detail::Reader read(json, "tally");
   read.count("in", out.in).count("kept", out.kept).count("dropped", out.dropped);
-  read.count("unfinished", out.unfinished);
+  bool incomplete = false;  // said by `unfinished` again, for readers of the file
+  read.count("unfinished", out.unfinished).flag("incomplete", incomplete);
   RETORT_TRY(read.done());
   RETORT_TRY(decode_counts(json, "reasons", out.reasons));
   return decode_counts(json, "counts", out.counts);

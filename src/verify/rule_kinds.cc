@@ -105,7 +105,7 @@ Json sorted(const Json& value) {
     std::stable_sort(members.begin(), members.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
     Json out = Json::object();
     auto& object = out.get_ref<Json::object_t&>();
-    for (auto& [name, member] : members) object.emplace_back(std::move(name), std::move(member));
+    for (auto& [name, member] : members) object.emplace(std::move(name), std::move(member));
     return out;
   }
   if (value.is_array()) {
