@@ -560,7 +560,8 @@ TEST_F(Collect, BadOptionsAndDuplicateIdsAreRefusedBeforeAnythingIsAsked) {
     change(bad);
     EXPECT_TRUE(refused(bad));
   }
-  prompts_.push_back(prompts_[0]);
+  prompts_.push_back(prompts_[0]);  // the same question again is dropped, another one under its id is refused
+  prompts_.back().messages.back().content += " Or another?";
   EXPECT_TRUE(refused(good));
   EXPECT_TRUE(teacher.asked.empty());
 }
