@@ -28,7 +28,7 @@ Status check_job(const J& job, Env& env) {
   std::vector<OptionField> fields;
   list_options(job, fields);
   for (const OptionField& field : fields) {
-    if (field.about.required && field.value.empty())
+    if (field.about.required && (field.value.empty() || field.value == ""))
       return fail(Code::Invalid, "`{}` is missing: {}", field.path, field.help);
   }
   return {};

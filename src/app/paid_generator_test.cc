@@ -39,14 +39,14 @@ TEST(PaidGenerator, NothingComesBackFromInsideSubmit) {
   });
   EXPECT_EQ(ask(inner, "bad").error().code, Code::Invalid);
   {
-    auto paid = PaidGenerator::open(folder + "/log", price, 3000, "--cap", inner, system_env());
+    auto paid = PaidGenerator::open(folder + "/log", price, 3000, PaidUse{"--cap", "", false}, inner, system_env());
     ASSERT_TRUE(paid.ok()) << paid.error().message;
     EXPECT_EQ(ask(**paid, "one")->choices.front().content, "yes");
     EXPECT_EQ(ask(**paid, "one")->choices.front().content, "yes");  // stored
     EXPECT_EQ(ask(**paid, "bad").error().code, Code::Invalid);
     EXPECT_EQ(inner.requests().size(), 3u);
   }
-  auto paid = PaidGenerator::open(folder + "/log", price, 5, "--cap", inner, system_env());
+  auto paid = PaidGenerator::open(folder + "/log", price, 5, PaidUse{"--cap", "", false}, inner, system_env());
   ASSERT_TRUE(paid.ok()) << paid.error().message;
   EXPECT_EQ(ask(**paid, "two").error().code, Code::Limit);
   (void)system_env().remove_all(folder);

@@ -124,6 +124,13 @@ Result<std::vector<int32_t>> served(const Parts& p, const std::vector<Message>& 
   return ids;
 }
 
+// Whether a tokenizer gives back what it was given: torchtitan-test has no token for a space.
+bool keeps_text(const model::Tokenizer& tokenizer) {
+  const std::string text = "It is\n\n\xC3\xA9t.";
+  const auto ids = tokenizer.encode(text, false);
+  return ids.ok() && tokenizer.decode(*ids, false) == text;
+}
+
 // How many conversations the template took; each is held to the property.
 int check(const Parts& p, const std::string& where) {
   int taken = 0;
@@ -159,8 +166,10 @@ int check(const Parts& p, const std::string& where) {
           stream.push(model::shown_bytes(p.model->tokenizer, *id), said);
         stream.finish(said);
         const train::Answer wanted = train::answer_of(example, format);
-        EXPECT_EQ(said.reasoning, wanted.reasoning);
-        EXPECT_EQ(said.content, wanted.content);
+        if (keeps_text(p.model->tokenizer)) {
+          EXPECT_EQ(said.reasoning, wanted.reasoning);
+          EXPECT_EQ(said.content, wanted.content);
+        }
 
         const train::Plan plan(*samples, options, train::shape(p.student->config), {});
         const train::MicroBatch batch = plan.micro_batch({0});
@@ -215,7 +224,10 @@ TEST(SameIds, OverEveryTemplate) {
       for (const std::vector<std::string>& variables :
            {std::vector<std::string>{}, {"enable_thinking=false", "date_string=22 Feb 2025"}}) {
         const std::string where = fmt::format("{} on {}, {} variables", name, one.name, variables.size());
-        const Parts parts = open_parts(place, variables);
+        std::vector<std::string> given = variables;
+        if (name.find("firefunction") != std::string::npos)  // insists on both
+          given.insert(given.end(), {"functions=no function", "datetime=a Tuesday"});
+        const Parts parts = open_parts(place, given);
         // Several refuse a system message; all take a question alone.
         EXPECT_GE(check(parts, where), 12) << where;
       }

@@ -104,10 +104,10 @@ TEST(SplitPrompts, FaultsAreNamed) {
 
 TEST(SplitStep, WritesBothSidesAndNamesTheTaskAfterTheFile) {
   Env& env = system_env();
-  const std::string dir = testing::TempDir() + "split_step_test";
+  const std::string dir = testing::TempDir() + "split_step_test", from = testing::TempDir() + "split_step_from";
   (void)env.remove_all(dir);
-  ASSERT_TRUE(env.make_directories(dir + "/work").ok());
-  ASSERT_TRUE(env.write_file(dir + "/fish.jsonl", R"({"id": "1", "problem": "one fish", "answer": 1.0}
+  ASSERT_TRUE(env.make_directories(from).ok());
+  ASSERT_TRUE(env.write_file(from + "/fish.jsonl", R"({"id": "1", "problem": "one fish", "answer": 1.0}
 {"id": "2", "problem": "two fish", "answer": 2.0}
 )")
                   .ok());
@@ -115,7 +115,7 @@ TEST(SplitStep, WritesBothSidesAndNamesTheTaskAfterTheFile) {
   ASSERT_NE(kind, nullptr);
   EXPECT_EQ(kind->check({{"from", {"x"}}, {"tasc", "y"}}, env).error().message,
             "unknown option `tasc`; did you mean `task`?");
-  StepContext context{env, {}, dir, "split", dir, dir + "/work", {{"from", {dir + "/fish.jsonl"}}}};
+  StepContext context{env, {}, dir, "split", dir, dir + "/work", {{"from", {from + "/fish.jsonl"}}}};
   const Status status = kind->run(context);
   ASSERT_TRUE(status.ok()) << status.error().message;
   for (const char* name : {"train", "test"}) {
@@ -127,6 +127,7 @@ TEST(SplitStep, WritesBothSidesAndNamesTheTaskAfterTheFile) {
     EXPECT_EQ((*prompts)[0].task, "fish");
     EXPECT_EQ((*prompts)[0].answer, (*prompts)[0].id);
   }
+  (void)env.remove_all(from);
   (void)env.remove_all(dir);
 }
 

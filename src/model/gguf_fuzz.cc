@@ -134,7 +134,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     fuzz::check_refusal(parts.error());
     return 0;
   }
-  for (const int32_t id : *parts->tokenizer.encode("ab <s>c\xC3\xA9", true))
-    RETORT_CHECK(id >= 0 && id < parts->tokenizer.vocab_size());
+  const auto ids = parts->tokenizer.encode("ab <s>c\xC3\xA9", true);
+  if (!ids.ok()) {
+    fuzz::check_refusal(ids.error());
+    return 0;
+  }
+  for (const int32_t id : *ids) RETORT_CHECK(id >= 0 && id < parts->tokenizer.vocab_size());
   return 0;
 }
