@@ -16,7 +16,7 @@ def test_the_examples_of_the_docs_give_what_they_say():
 
 
 def test_each_rule_of_the_help_is_in_the_docs():
-    rules = re.findall(r"^  ([a-z]+)(?:\[\S.*?\])? {2,}\S", retort("verify", "--help").stdout.split("Rules:")[1], re.M)
+    rules = re.findall(r"^  ([a-z]+)(?:\[.*?\])? +\S", retort("verify", "--help").stdout.split("Rules:")[1], re.M)
     docs = (ROOT / "docs" / "answers.md").read_text()
     assert len(rules) >= 9 and all(re.search(rf"^\| `{rule}\b", docs, re.M) for rule in rules), rules
 
@@ -50,5 +50,6 @@ def test_eval_takes_a_rule_and_repeated_questions(endpoint, tmp_path):  # noqa: 
     assert "4 of 4 answers taken for wrong hold their reference" in run.stderr
     run = retort(*args, "--out", tmp_path / "q", "--rule", "command:no-such-checker")
     assert "4 answers count as wrong because the checker failed: cannot run `no-such-checker`" in run.stderr
+    write_rows(tmp_path / "add.jsonl", rows[:1] + [{"question": "When?", "answer": "quite soon"}])
     run = retort(*args, "--out", tmp_path / "r", "--rule", "number", check=False)
-    assert run.returncode == 2 and "answer is 3" in run.stderr and "no number" in run.stderr
+    assert run.returncode == 2 and "quite soon" in run.stderr and "no number" in run.stderr
