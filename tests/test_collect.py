@@ -174,7 +174,7 @@ def test_refusals_name_what_to_write(place):
     base = arguments(place, teacher.url, place / "out")
     (place / "permission.yaml").write_text(PERMISSION.format(endpoint="https://api.example.com/v1"))
     run = retort(*base, check=False)
-    assert run.returncode == 2 and "api.example.com" in run.stderr and "allowed_uses" in run.stderr
+    assert run.returncode == 2 and "api.example.com" in run.stderr and "use the record of this teacher" in run.stderr
     (place / "permission.yaml").unlink()
     assert "checked_by:" in retort(*base, check=False).stderr
     (place / "permission.yaml").write_text(PERMISSION.format(endpoint=teacher.url))
@@ -330,7 +330,7 @@ def test_a_model_that_takes_no_temperature_can_be_asked(place):
     teacher = Teacher(lambda key, times: "no temperature")
     args = arguments(place, teacher.url, place / "out", "--extra_body", '{"reasoning_effort": "high"}')
     run = retort(*args, check=False)
-    assert run.returncode == 2 and "`temperature` (--temperature)" in run.stderr and "`unset`" in run.stderr, run.stderr
+    assert run.returncode == 2 and "set --temperature to" in run.stderr and "`unset`" in run.stderr, run.stderr
     teacher.bodies.clear()
     retort(*args, "--temperature", "unset", "--top_p", "unset")
     for body in teacher.bodies:

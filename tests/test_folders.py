@@ -403,7 +403,7 @@ def test_lora_model_and_adapter_come_together(made, tmp_path):
                                            ("--epochs", "inf"), ("--epochs", "nan"), ("--epochs", "9e6")])
 def test_a_plan_has_an_end(made, tmp_path, option, value):
     args = ["train", "--examples", made / "examples.jsonl", *SCRATCH, "--out", tmp_path / "out", option, value]
-    refused(INVALID, *args, says=[option[2:], "lower it" if value not in ("inf", "nan") else value])
+    refused(INVALID, *args, says=[option.replace("_", "-"), value if value in ("inf", "nan") else "at most" if option == "--epochs" else "give 0 to"])
     assert list(tmp_path.iterdir()) == []
 
 

@@ -37,7 +37,7 @@ def whole_run(out):
 def new_weights(run, out):
     """A student that a step of next to no size leaves as it was drawn: its bits come from the seed alone."""
     shape = {"layers": 2, "hidden": 96, "heads": 6, "kv_heads": 2, "ffn": 160, "vocab_size": 320, "max_positions": 256}
-    retort("train", "--examples", run / "curate" / "examples.jsonl", "--scratch", "--max_steps", 1, "--batch_size", 1, "--optimizer.lr", 1e-30,
+    retort("train", "--examples", run / "curate" / "examples.jsonl", "--from-scratch", "--max_steps", 1, "--batch_size", 1, "--optimizer.lr", 1e-30,
            "--seed", 5, *[word for name, value in shape.items() for word in (f"--scratch.{name}", value)], "--out", out / "drawn")
     retort("export", out / "drawn", out / "bf16", "--dtype", "bf16")
     return out

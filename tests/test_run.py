@@ -221,9 +221,9 @@ def test_nothing_left_to_learn_from(place):
 
 def test_help_shows_one_spelling_and_takes_both(place):
     text = retort("collect", "--help").stdout
-    assert "--top_p" in text and "--top-p" not in text and "--max_tokens" in text and "--max-tokens" not in text
+    assert "--top-p" in text and "--top_p" not in text and "--max-tokens" in text and "--max_tokens" not in text
     for spelling in ("--top_p", "--top-p"):
-        refused(INVALID, "collect", "--out", place / "o", spelling, "lots", "--prompts", place / "recipe.yaml", says=["top_p", "lots"])
+        refused(INVALID, "collect", "--out", place / "o", spelling, "lots", "--prompts", place / "recipe.yaml", says=["--top-p", "lots"])
 
 
 def test_a_port_in_use():

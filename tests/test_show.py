@@ -51,4 +51,4 @@ def test_what_a_teacher_wrote_does_not_steer_the_terminal(tmp_path):
     assert run.returncode == 2 and "line 1: this is a JSON array; write one object a line" in run.stderr
     (tmp_path / "bad.jsonl").write_text('{"id": "a", "question": "q"}\n{"id": "b", "question": "q" "x"}\n')
     run = retort("show", tmp_path / "bad.jsonl", check=False)
-    assert "line 2: not JSON: column 29" in run.stderr and "json.exception" not in run.stderr and "line 1" not in run.stderr
+    assert "line 2: not JSON: column 31" in run.stderr and "json.exception" not in run.stderr and "line 1" not in run.stderr

@@ -24,14 +24,13 @@ struct JobPlace {
 // first. J::check(Env&) says what the fields cannot; it leaves files that are not there yet for later.
 template <class J>
 Status check_job(const J& job, Env& env) {
-  RETORT_TRY(job.check(env));
   std::vector<OptionField> fields;
   list_options(job, fields);
   for (const OptionField& field : fields) {
     if (field.about.required && (field.value.empty() || field.value == ""))
       return fail(Code::Invalid, "`{}` is missing: {}", field.path, field.help);
   }
-  return {};
+  return job.check(env);
 }
 
 // A result of which only the error matters.

@@ -98,6 +98,7 @@ LineEditor::Got LineEditor::next(const std::string& prompt, std::string& line) {
   state_->prompt = prompt;
   state_->interrupted = false;
   int count = 0;
+  el_set(state_->edit, EL_PREP_TERM, 1);  // raw before the prompt invites to type, so that no key is echoed twice
   const char* text = el_gets(state_->edit, &count);
   if (state_->interrupted) {
     return Got::Interrupt;

@@ -62,9 +62,13 @@ Result<Answers> read_columns(const Json& row) {
     RETORT_ASSIGN(reasoning, get_string(row, key, ""));
     if (!reasoning.empty()) break;
   }
+  bool left_empty = false;  // a column for the answer of a model, without one: a reference is no substitute for it
   for (const char* key : {"response", "content", "completion", "output", "generation", "generations", "answer"}) {
     const Json* value = find(row, key);
     if (value == nullptr || value->is_null()) continue;
+    const bool reference = std::string_view(key) == "answer";
+    if (reference && left_empty && reasoning.empty()) continue;
+    left_empty = !reference;
     if (value->is_array()) {
       if (!value->empty() && value->front().is_object()) return read_turns(value);
       Answers out;
@@ -76,7 +80,7 @@ Result<Answers> read_columns(const Json& row) {
       continue;
     }
     std::string text;
-    if (std::string_view(key) == "answer" && value->is_number()) {
+    if (reference && value->is_number()) {
       text = to_text(*value);
     } else {
       RETORT_ASSIGN(text, get_string(row, key, ""));

@@ -75,7 +75,7 @@ Status check_plan(const std::vector<Sample>& samples, const Options& options, co
   const double per_epoch = std::ceil(static_cast<double>(samples.size()) / static_cast<double>(options.batch_size));
   const auto bound = [](double steps, std::string_view name, const auto& value) -> Status {
     if (steps <= static_cast<double>(kMostSteps)) return {};
-    return fail(Code::Invalid, "{} {} means {:.3g} steps, more than the {} that a training may have; lower it", name,
+    return fail(Code::Invalid, "`{}` {} means {:.3g} steps, more than the {} that a training may have; lower it", name,
                 value, steps, kMostSteps);
   };
   double flops = 0;  // of one epoch

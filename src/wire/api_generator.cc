@@ -44,10 +44,10 @@ std::string advice(const ApiError& said) {
   const std::string words = lower_ascii(said.message);
   for (const char* name : {"temperature", "top_p"}) {
     if (said.param == name || words.find(name) != std::string::npos)
-      return fmt::format("; set `{0}` (--{0}) to what the model takes, or to `unset`: it is then left out", name);
+      return fmt::format("; set `{0}` to what the model takes, or to `unset`: it is then left out", name);
   }
   if (words.find("max_completion_tokens") != std::string::npos)
-    return "; set `max_completion_tokens` (--max-completion-tokens): the limit is then sent under that name";
+    return "; set `max_completion_tokens`: the limit is then sent under that name";
   return "";
 }
 
