@@ -91,7 +91,7 @@ def test_files_past_their_size_are_refused(model, name):
 
 
 def test_threads_are_bounded_by_the_machine(tiny):
-    for args in (["serve", tiny, "--port", 0], ["chat", tiny], ["logprobs", "--model", tiny]):
+    for args in (["serve", tiny, "--port", 0], ["chat", tiny], ["logprobs", "a", "--model", tiny]):
         run = retort(*args, "--threads", 4000, stdin="", check=False, timeout=60)
         assert run.returncode == 2 and "this machine has" in run.stderr, run.stderr
 
