@@ -176,7 +176,7 @@ def test_refusals_name_what_to_write(place):
     run = retort(*base, check=False)
     assert run.returncode == 2 and "api.example.com" in run.stderr and "use the record of this teacher" in run.stderr
     (place / "permission.yaml").unlink()
-    assert "checked_by:" in retort(*base, check=False).stderr
+    assert "retort permission new" in retort(*base, check=False).stderr
     (place / "permission.yaml").write_text(PERMISSION.format(endpoint=teacher.url))
     (place / "prices.yaml").write_text("other: {input: 1, output: 1}\n")
     run = retort(*base, check=False)
