@@ -167,12 +167,12 @@ TEST(Plan, OnesThatNeverEndAreRefused) {
   const double infinite = std::numeric_limits<double>::infinity();
   EXPECT_EQ(check(3, 0, 0), "");
   EXPECT_EQ(check(kMostSteps / 4, 0, 0), "");
-  EXPECT_EQ(check(kMostSteps / 4 + 1, 0, 0), "epochs 250001");
-  EXPECT_EQ(check(infinite, 0, 0), "epochs inf");
+  EXPECT_EQ(check(kMostSteps / 4 + 1, 0, 0), "`epochs` 250001");
+  EXPECT_EQ(check(infinite, 0, 0), "`epochs` inf");
   EXPECT_EQ(check(3, kMostSteps, 0), "");
-  EXPECT_EQ(check(3, int64_t{1} << 62, 0), "max_steps 4611686018427387904");
-  EXPECT_EQ(check(3, 0, 1e30), "max_flops 1e+30");
-  EXPECT_EQ(check(3, 0, infinite), "max_flops inf");
+  EXPECT_EQ(check(3, int64_t{1} << 62, 0), "`max_steps` 4611686018427387904");
+  EXPECT_EQ(check(3, 0, 1e30), "`max_flops` 1e+30");
+  EXPECT_EQ(check(3, 0, infinite), "`max_flops` inf");
   EXPECT_EQ(check(1e18, 5, 0), "") << "max_steps replaces epochs";
   EXPECT_EQ(check(3, 5, 1e30), "") << "the smaller one ends it";
   EXPECT_EQ(check(3, int64_t{1} << 62, 3e8), "");

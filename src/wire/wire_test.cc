@@ -725,10 +725,10 @@ TEST(ApiGenerator, AModelThatTakesNoTemperatureNamesTheOption) {
   EXPECT_THAT(
       words(
           R"({"error":{"message":"Unsupported value: 'temperature' does not support 0.7 with this model.","param":"temperature"}})"),
-      HasSubstr("--temperature"));
-  EXPECT_THAT(words(R"({"error":{"message":"top_p is not supported"}})"), HasSubstr("`top_p` (--top_p)"));
+      HasSubstr("set `temperature` to"));
+  EXPECT_THAT(words(R"({"error":{"message":"top_p is not supported"}})"), HasSubstr("set `top_p` to"));
   EXPECT_THAT(words(R"({"error":{"message":"'max_tokens' is not supported. Use 'max_completion_tokens' instead."}})"),
-              HasSubstr("--max-completion-tokens"));
+              HasSubstr("set `max_completion_tokens`"));
 }
 
 TEST(ApiGenerator, DestructionEndsWhatIsUnderWay) {
