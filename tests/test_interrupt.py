@@ -139,7 +139,7 @@ PLAN = [("problems", 0), ("problems", 0), ("", 0), ("collect", 1), ("collect", 1
 def kill_once(out, step, least, rng):
     """Starts the run and kills it at its moment; returns the step it died in (None: between steps, "" where it had ended)."""
     child = start(out)
-    spread = {"problems": 0.002, "curate": 0.03, "curate_answers": 0.03, "eval_ablation": 0.01}.get(step, 0.1)
+    spread = {"problems": 0.002, "curate": 0.03, "curate_answers": 0.03, "eval_student": 0.02, "eval_ablation": 0.01}.get(step, 0.1)
     deadline = time.monotonic() + 60
     while step and child.poll() is None and time.monotonic() < deadline:
         if (out / step / "stamp.json").exists() or (stage(out) == step and progress(out, step) >= least):

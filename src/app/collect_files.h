@@ -29,7 +29,7 @@ struct CollectJob {
     v("format", format, "of the import", {.one_of = "auto, gsm8k, sharegpt, messages, columns"});
     v("columns", columns, "of the import: the file's names for its columns, as question=q,content=gen");
     v("task", task, "of the import: the task's name where rows give none");
-    v("permission", permission, "the teacher's permission record (YAML)", {.path = true, .required = true});
+    v("permission", permission, "the teacher's permission record (YAML)", {.path = true});
     v("serve", serve, "a model to serve here and ask over HTTP, in place of an endpoint", {.path = true});
     v("procedural", procedural, "ask retort's own procedural teacher, started here, in place of an endpoint");
     v("teacher", teacher, "");
